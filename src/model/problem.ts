@@ -1,0 +1,252 @@
+/**
+ * Every way in which the agent can fail, in one table: what class of failure it is, whose turn it is, and what that
+ * person can do. docs/reference/problems.md is printed from this table.
+ *
+ * - `retry`: trying again without a person may help; the loop backs off.
+ * - `operator`: a person must act; the loop tries rarely and looks for the change (a new token, another file) often.
+ * - `stop`: this agent process cannot go on at all.
+ */
+export type FailureClass = 'retry' | 'operator' | 'stop'
+
+/** Who has to act: the agent itself, who runs the runtime, who runs Compass, who owns the application. */
+export type Turn = 'agent' | 'operator' | 'compass' | 'application'
+
+type Entry = { class: FailureClass; turn: Turn; hint: string }
+
+const retry = (hint: string, turn: Turn = 'agent'): Entry => ({ class: 'retry', turn, hint })
+const operator = (hint: string, turn: Turn = 'operator'): Entry => ({
+  class: 'operator',
+  turn,
+  hint,
+})
+const stop = (hint: string): Entry => ({ class: 'stop', turn: 'operator', hint })
+
+export const PROBLEMS = {
+  // configuration and start
+  config_missing: stop(
+    'write agent.yaml (agent schema prints what it may hold) and pass it with --config',
+  ),
+  config_invalid: stop(
+    'mend the places named; agent check --config agent.yaml looks again without touching anything',
+  ),
+  usage: stop('agent --help shows the commands and their options'),
+  state_unusable: stop(
+    'make the state directory writable for the user of the agent, on a disk with free space',
+  ),
+  already_running: stop(
+    'another agent holds this state directory: stop it, or give this one a directory of its own',
+  ),
+  listen_failed: stop('choose another address in status.listen, or free the one that is taken'),
+
+  // enrolment and identity
+  token_missing: operator('put a one-time token for this runtime where connector.token says'),
+  token_unreadable: operator(
+    'make the token file readable for the user of the agent; it holds one token and nothing else',
+  ),
+  token_invalid: operator('get a new one-time token: plain, raw or rawEncoded as Compass shows it'),
+  token_refused: operator(
+    'the token may be spent or expired, or Compass may be down: the agent tries slowly on; a new token is tried at once',
+  ),
+  token_spent: operator(
+    'get a new one-time token for this runtime and put it in place of the old one',
+  ),
+  connector_url_missing: operator(
+    'set connector.url, or use the rawEncoded form of the token, which holds it',
+  ),
+  connector_url_mismatch: operator(
+    'the token is for another Connector: set connector.url to it, or get a token from the configured one',
+  ),
+  subject_invalid: operator(
+    'the Connector names a certificate subject that cannot be written: report it to the operators of Compass',
+    'compass',
+  ),
+  key_algorithm_unknown: operator(
+    'this version does not know the key algorithm that the Connector asks for: update the agent',
+  ),
+  certificate_invalid: operator(
+    'the Connector answered with a certificate that does not fit: report it to the operators of Compass',
+    'compass',
+  ),
+  csr_refused: operator(
+    'the Connector refused the certificate request: report the message to the operators of Compass',
+    'compass',
+  ),
+  identity_unreadable: operator(
+    'the identity on disk is damaged: restore it, or put a new token in place',
+  ),
+  identity_expired: operator(
+    'the client certificate has expired and cannot renew itself: put a new one-time token in place',
+  ),
+  identity_refused: retry(
+    'the certificate may be revoked, the runtime unregistered, or Compass in trouble: nothing is deleted; when it lasts, get a new token',
+  ),
+  runtime_mismatch: operator(
+    'the certificate belongs to another runtime: get a token for the runtime named in runtime.id, or correct runtime.id',
+  ),
+  not_a_runtime: operator(
+    'the token was made for an application or another consumer: get a one-time token for a runtime',
+  ),
+
+  // talking to Compass
+  unreachable: retry('check address, DNS, firewall and proxy; the agent tries on'),
+  timed_out: retry('the server or the network is slow; the agent tries on'),
+  tls_untrusted: operator(
+    'the server is not signed by a known authority: name its CA in connector.ca (or SSL_CERT_FILE)',
+  ),
+  tls_name_mismatch: operator('the certificate of the server is for another name: correct the URL'),
+  tls_server_expired: retry(
+    'the certificate of the server has expired, or the clock here is wrong',
+    'compass',
+  ),
+  tls_failed: retry('the TLS handshake failed; the agent tries on'),
+  client_certificate_refused: retry(
+    'the server refuses the client certificate: compare clocks; when it lasts, get a new token',
+    'operator',
+  ),
+  redirect_refused: operator(
+    'the server answers with a redirect, which is never followed with a credential: correct the URL',
+  ),
+  proxy_failed: operator('check proxy.url and its credentials'),
+  too_many_requests: retry('the server asks to slow down; the agent obeys'),
+  server_failed: retry('the server is in trouble; the agent tries on', 'compass'),
+  answer_malformed: retry(
+    'what answered is not the service expected (a captive page, a proxy, a cut answer); nothing is changed',
+  ),
+  answer_too_large: operator('the answer is larger than the agent accepts'),
+  clock_skewed: operator('set the clock of this machine (NTP)'),
+
+  // the Director
+  answer_incomplete: retry(
+    'the list moved or came cut while it was read: it is read again, nothing is deleted',
+  ),
+  scope_missing: operator('the runtime lacks a scope in Compass', 'compass'),
+  tenant_wrong: operator(
+    'correct runtime.tenant: it must be the external tenant id of this runtime',
+  ),
+  director_refused: operator('the Director refuses the request: see its message', 'compass'),
+  director_failed: retry('the Director had an internal error; the agent tries on', 'compass'),
+  label_refused: operator('the Director refuses the label: correct labels in agent.yaml'),
+
+  // sync
+  credentials_missing: retry(
+    'Compass no longer shows these credentials: they are kept for guard.credentialsGrace',
+    'application',
+  ),
+  credentials_held: operator(
+    'all credentials vanished at once: is the scope bundle.instance_auths:read missing? If meant: agent approve',
+    'compass',
+  ),
+  deletions_held: operator(
+    'many deletions at once wait: look with agent plan; if meant: agent approve HASH',
+  ),
+  deletions_waiting: retry(
+    'the last of what is deployed would go: it waits until three fetches over ten minutes agree',
+  ),
+  credentials_unsupported: operator(
+    'this kind of credentials has no private key in Compass and cannot be used',
+    'application',
+  ),
+  application_invalid: operator(
+    'the application cannot be rendered in this target: correct it in Compass',
+    'application',
+  ),
+  name_taken: operator(
+    'two sources want one name: the older keeps it; rename the other in Compass',
+    'application',
+  ),
+  value_suspect: operator(
+    'the value begins or ends in white space, which several readers change: correct it in Compass',
+    'application',
+  ),
+  output_foreign: operator(
+    'the directory holds files that are not of this agent: choose another, or empty it',
+  ),
+  output_unsafe: operator('the directory can be changed by other users: correct owner and mode'),
+  disk_full: operator('free space on the disk; the agent goes on by itself'),
+  disk_failed: operator('the disk refuses: look at mount options, permissions and the kernel log'),
+  group_unknown: operator(
+    'create the group, add the user of the agent to it, or correct group in agent.yaml',
+  ),
+  hook_failed: operator('the command of onChange failed: run it by hand; it is tried again'),
+  approval_unknown: operator('nothing is held under this hash: look with agent plan'),
+  internal: retry('this is a defect of the agent: please report it with agent support-bundle'),
+} as const satisfies Record<string, Entry>
+
+/** Stable, documented code of a problem: safe to match in scripts and alerts. */
+export type Code = keyof typeof PROBLEMS
+
+/** One problem as status, log and commands show it. Never holds a secret. */
+export type Problem = {
+  code: Code
+  /** "Cannot do what, to what: why", sentence case, no final period. */
+  message: string
+  hint: string
+  turn: Turn
+  /** What it is about, when it is not the agent as a whole: an application, a bundle, a file. */
+  subject?: string
+}
+
+export type ProblemOptions = {
+  hint?: string | undefined
+  subject?: string | undefined
+  turn?: Turn | undefined
+}
+
+export function problem(code: Code, message: string, options: ProblemOptions = {}): Problem {
+  const entry: Entry = PROBLEMS[code]
+  return {
+    code,
+    message,
+    hint: options.hint ?? entry.hint,
+    turn: options.turn ?? entry.turn,
+    ...(options.subject === undefined ? {} : { subject: options.subject }),
+  }
+}
+
+export type AgentErrorOptions = ProblemOptions & {
+  /** For debugging only. Never an error of an HTTP or GraphQL library: those hold bodies and variables. */
+  cause?: unknown
+  class?: FailureClass | undefined
+  /** What a server asked for with Retry-After, in milliseconds. */
+  retryAfter?: number | undefined
+}
+
+/** The error that steps throw and the loop catches: {@link Problem} plus what the loop needs to decide on the next try. */
+export class AgentError extends Error {
+  override readonly name = 'AgentError'
+  readonly code: Code
+  readonly class: FailureClass
+  readonly hint: string
+  readonly turn: Turn
+  readonly subject: string | undefined
+  readonly retryAfter: number | undefined
+
+  constructor(code: Code, message: string, options: AgentErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    const entry: Entry = PROBLEMS[code]
+    this.code = code
+    this.class = options.class ?? entry.class
+    this.hint = options.hint ?? entry.hint
+    this.turn = options.turn ?? entry.turn
+    this.subject = options.subject
+    this.retryAfter = options.retryAfter
+  }
+
+  toProblem(): Problem {
+    return problem(this.code, this.message, {
+      hint: this.hint,
+      turn: this.turn,
+      subject: this.subject,
+    })
+  }
+}
+
+/** Any thrown value as an AgentError; what is not one already is a defect and named so. */
+export function toAgentError(thrown: unknown): AgentError {
+  if (thrown instanceof AgentError) return thrown
+  const text =
+    thrown instanceof Error
+      ? `${thrown.name}: ${thrown.message}`
+      : 'a value that is no error was thrown'
+  return new AgentError('internal', `Cannot go on: ${text}`, { cause: thrown })
+}

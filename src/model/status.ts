@@ -1,0 +1,100 @@
+import type { Held } from './guard.ts'
+import type { Problem } from './problem.ts'
+import type { Instant } from './time.ts'
+
+export type State = 'connect' | 'sync' | 'label' | 'renew' | 'idle'
+
+/** Where desired state comes from. */
+export type Source = 'director' | 'runtime-director'
+
+/** Everything a person or a machine may know about the agent: no secret, plain JSON. Instants are milliseconds. */
+export type Status = {
+  version: string
+  /** `name` of agent.yaml. */
+  name: string
+  pid: number
+  startedAt: Instant
+  /** When this was written. */
+  at: Instant
+  state: State
+  /** Why it is in that state, one sentence without a final period. */
+  why: string
+  /** When the loop will act next. */
+  nextAt: Instant
+  standby: boolean
+  paused: boolean
+  runtimeId?: string
+  connectorUrl?: string
+  directorUrl?: string
+  identity?: IdentityStatus
+  token: TokenStatus
+  sources: SourceStatus[]
+  targets: TargetStatus[]
+  labels: LabelStatus[]
+  applications: ApplicationStatus[]
+  /** What is wrong now, worst first. */
+  problems: Problem[]
+  /** What happened, latest first, at most 50. */
+  history: HistoryEntry[]
+  /** Server time minus ours, from HTTP `Date`; undefined before the first answer. */
+  clockSkew?: number
+  /** Set when agent.yaml switches TLS verification off. */
+  insecure: boolean
+}
+
+export type IdentityStatus = {
+  fingerprint: string
+  subject: string
+  notBefore: Instant
+  notAfter: Instant
+  renewAt: Instant
+  /** `valid` until notAfter; an expired one needs a new token. */
+  condition: 'valid' | 'expired' | 'not-yet-valid'
+}
+
+/** What lies where connector.token points. `unspent`: a healthy agent does not need it. */
+export type TokenStatus = 'none' | 'unspent' | 'in-use' | 'refused' | 'spent' | 'unreadable'
+
+export type SourceStatus = {
+  name: Source
+  /** Last complete fetch. */
+  lastSuccess?: Instant
+  nextAt: Instant
+  failures: number
+  applications?: number
+  bundles?: number
+  /** Requests of the last complete fetch. */
+  requests?: number
+  problem?: Problem
+}
+
+export type TargetStatus = {
+  name: string
+  kind: string
+  lastSuccess?: Instant
+  nextAt: Instant
+  failures: number
+  objects?: number
+  /** Writes of the last pass; 0 when nothing differed. */
+  changes?: number
+  held?: Held[]
+  problem?: Problem
+}
+
+export type LabelStatus = { key: string; wanted: unknown; current?: unknown; inStep: boolean }
+
+export type ApplicationStatus = {
+  id: string
+  name: string
+  bundles: number
+  /** `stale`: some credentials are kept that Compass no longer shows. */
+  condition: 'synced' | 'pending' | 'stale' | 'held' | 'problem'
+  problems: Problem[]
+}
+
+export type HistoryEntry = {
+  at: Instant
+  level: 'info' | 'warn' | 'error'
+  message: string
+  code?: string
+}
