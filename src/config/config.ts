@@ -72,7 +72,7 @@ export type FilesTargetConfig = {
   name: string
   /** Holds `current` and the generations. */
   directory: string
-  /** Group of the readers: a name or a number as text. Missing: that of the process. */
+  /** Name of the group of the readers. Missing: the group of the process. */
   group?: string
   /** Also `env/<binding>.env` in systemd's quoting. */
   env: boolean
@@ -80,10 +80,13 @@ export type FilesTargetConfig = {
   json: boolean
   /** `system-broker`: also `system-broker.json` in each binding. */
   compat?: 'system-broker'
-  /** Value of the `type` entry by application name or id; others have `ucl-api`. */
-  types: Record<string, string>
+  /** What the `type` entry says: the first rule that matches, else `ucl-api`. */
+  types: BindingTypeRule[]
   onChange: HookConfig[]
 }
+
+/** `application` and `bundle` are names or ids, `*` stands for any run of characters; no bundle: all of them. */
+export type BindingTypeRule = { application: string; bundle?: string; type: string }
 
 /** A command to run after a swap that changed a matching binding. */
 export type HookConfig = {
