@@ -1,4 +1,18 @@
+import { randomBytes } from 'node:crypto'
+import * as fs from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { AgentError } from '../model/problem.ts'
 import type { Instant } from '../model/time.ts'
+import { errorCode, onDisk, onDiskIfThere } from './disk-error.ts'
+
+/*
+ * Files as the agent needs them. All functions throw AgentError `disk_full` (no space, quota) or `disk_failed` (anything
+ * else), naming the path. Nothing follows a symlink at the last part of a path that it writes or removes.
+ *
+ * Tried and dropped: `mode` of open() alone. The umask takes bits away, and Deno adds some; so each file begins with
+ * the owner's bits only and gets its group and then its exact mode before it has its final name.
+ */
 
 /** What `lstat` says of a path: enough to see whether a file is still the one that was written. */
 export type FileStat = {
@@ -6,148 +20,233 @@ export type FileStat = {
   size: number
   /** Nanoseconds as decimal text: beyond what a number holds. */
   mtimeNs: string
+  mtime: Instant
   inode: number
   /** Permission bits with set-id and sticky, `0o7777`. */
   mode: number
   uid: number
   gid: number
   links: number
-  mtime: Instant
-}
-
-/** The text of a file; `undefined` when it does not exist. Throws `disk_failed` beyond `limit` bytes (16 MiB). */
-export function readText(path: string, limit?: number): Promise<string | undefined> {
-  void path
-  void limit
-  return Promise.reject(new Error('not yet'))
-}
-
-/** As {@link readText}, undecoded. */
-export function readBytes(path: string, limit?: number): Promise<Uint8Array | undefined> {
-  void path
-  void limit
-  return Promise.reject(new Error('not yet'))
 }
 
 export type WriteOptions = {
-  /** Exact permission bits from creation on, whatever the umask is; 0600 when missing. */
+  /** Exact permission bits, whatever the umask is; never wider for a moment; 0600 when missing. */
   mode?: number
   gid?: number
 }
 
-/** Replaces a file whole or not at all: temp file beside it, fsync, rename, fsync of the directory. */
-export function writeAtomic(
-  path: string,
-  data: string | Uint8Array,
-  options?: WriteOptions,
-): Promise<void> {
-  void path
-  void data
-  void options
-  return Promise.reject(new Error('not yet'))
+const READ_LIMIT = 16 * 1024 * 1024
+const CHUNK = 64 * 1024
+const TEMPORARY = /^\..+\.[0-9a-f]{12}\.tmp$/
+
+/** The text of a file (UTF-8); `undefined` when it does not exist. Throws beyond `limit` bytes (16 MiB when missing). */
+export async function readText(path: string, limit?: number): Promise<string | undefined> {
+  const bytes = await readBytes(path, limit)
+  return bytes === undefined ? undefined : new TextDecoder().decode(bytes)
 }
 
-/** Makes a new file with exact mode; fails when the name exists. Not synced: see {@link syncFileSystem}. */
+/** As {@link readText}, undecoded. */
+export function readBytes(path: string, limit = READ_LIMIT): Promise<Uint8Array | undefined> {
+  return onDiskIfThere('read', path, async () => {
+    const file = await fs.open(path, 'r')
+    try {
+      return await readAll(file, limit, path)
+    } finally {
+      await file.close()
+    }
+  })
+}
+
+async function readAll(file: FileHandle, limit: number, path: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let total = 0
+  for (;;) {
+    // A new buffer each time: what was read before still lies in the old ones.
+    const chunk = new Uint8Array(CHUNK)
+    const { bytesRead } = await file.read(chunk, 0, CHUNK, null)
+    if (bytesRead === 0) break
+    total += bytesRead
+    if (total > limit) {
+      throw new AgentError('disk_failed', `Cannot read ${path}: larger than ${limit} bytes`)
+    }
+    chunks.push(chunk.subarray(0, bytesRead))
+  }
+  return Buffer.concat(chunks, total)
+}
+
+/**
+ * Replaces a file whole or not at all: temp file beside it, fsync, rename, fsync of the directory. Leaves no temp file
+ * behind when it fails; what a killed process left is for {@link removeTemporary}.
+ */
+export async function writeAtomic(
+  path: string,
+  data: string | Uint8Array,
+  options: WriteOptions = {},
+): Promise<void> {
+  const temporary = temporaryName(path)
+  await onDisk('write', path, async () => {
+    try {
+      await create(temporary, data, { ...options, sync: true })
+      await fs.rename(temporary, path)
+    } catch (thrown) {
+      await fs.rm(temporary, { force: true }).catch(() => undefined)
+      throw thrown
+    }
+  })
+  await syncDirectory(dirname(path))
+}
+
+/** Makes a new file with exact mode; fails when the name exists. Not synced: see syncFileSystem in sync.ts. */
 export function writeNew(
   path: string,
   data: string | Uint8Array,
-  options?: WriteOptions,
+  options: WriteOptions = {},
 ): Promise<void> {
-  void path
-  void data
-  void options
-  return Promise.reject(new Error('not yet'))
+  return onDisk('write', path, async () => {
+    try {
+      await create(path, data, options)
+    } catch (thrown) {
+      if (errorCode(thrown) !== 'EEXIST') await fs.rm(path, { force: true }).catch(() => undefined)
+      throw thrown
+    }
+  })
 }
 
-/** Makes a directory (and missing parents, 0700 each unless they exist) with exact mode and group, or mends those of ours. */
+async function create(
+  path: string,
+  data: string | Uint8Array,
+  { mode = 0o600, gid, sync }: WriteOptions & { sync?: boolean },
+): Promise<void> {
+  const file = await fs.open(path, 'wx', mode & 0o600)
+  try {
+    await file.writeFile(data)
+    if (gid !== undefined) await file.chown((await file.stat()).uid, gid)
+    await file.chmod(mode)
+    if (sync) await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`)
+}
+
+/** Removes the temp files that a killed process left in a directory. Only for the one owner of that directory. */
+export async function removeTemporary(directory: string): Promise<void> {
+  for (const name of (await list(directory)) ?? []) {
+    if (TEMPORARY.test(name)) await removeFile(join(directory, name))
+  }
+}
+
+/** Makes a directory with exact mode and group, missing parents 0700; mends mode and group of one that exists. */
 export function ensureDirectory(
   path: string,
-  options: { mode: number; gid?: number },
+  { mode, gid }: { mode: number; gid?: number },
 ): Promise<void> {
-  void path
-  void options
-  return Promise.reject(new Error('not yet'))
-}
-
-/** Everything written so far to the file system that holds `path` is on disk when this resolves. */
-export function syncFileSystem(path: string): Promise<void> {
-  void path
-  return Promise.reject(new Error('not yet'))
+  return onDisk('make the directory', path, async () => {
+    await fs.mkdir(path, { recursive: true, mode: 0o700 })
+    const stat = await fs.lstat(path)
+    if (!stat.isDirectory()) throw new AgentError('disk_failed', `Cannot use ${path}: no directory`)
+    const foreignGroup = gid !== undefined && stat.gid !== gid
+    if (foreignGroup) await fs.chown(path, stat.uid, gid)
+    if (foreignGroup || (stat.mode & 0o7777) !== mode) await fs.chmod(path, mode)
+  })
 }
 
 /** fsync of a directory: names made, renamed and removed in it are on disk. */
 export function syncDirectory(path: string): Promise<void> {
-  void path
-  return Promise.reject(new Error('not yet'))
+  return onDisk('sync', path, () => syncHandle(path))
 }
 
-/** Points a symlink to `target` in one step and syncs its directory. Something that is no symlink is not replaced. */
-export function replaceSymlink(link: string, target: string): Promise<void> {
-  void link
-  void target
-  return Promise.reject(new Error('not yet'))
+/** fsync of one file or directory. */
+export async function syncHandle(path: string): Promise<void> {
+  const handle = await fs.open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Points a symlink to `target` in one step and syncs its directory. Throws `output_foreign` on what is no symlink. */
+export async function replaceSymlink(link: string, target: string): Promise<void> {
+  const there = await lstat(link)
+  if (there && there.kind !== 'symlink') {
+    throw new AgentError(
+      'output_foreign',
+      `Cannot point ${link} to ${target}: it is a ${there.kind}`,
+    )
+  }
+  const temporary = temporaryName(link)
+  await onDisk('replace', link, async () => {
+    try {
+      await fs.symlink(target, temporary)
+      await fs.rename(temporary, link)
+    } catch (thrown) {
+      await fs.rm(temporary, { force: true }).catch(() => undefined)
+      throw thrown
+    }
+  })
+  await syncDirectory(dirname(link))
 }
 
 /** Where a symlink points; `undefined` when there is nothing or no symlink. */
-export function readSymlink(path: string): Promise<string | undefined> {
-  void path
-  return Promise.reject(new Error('not yet'))
+export async function readSymlink(path: string): Promise<string | undefined> {
+  if ((await lstat(path))?.kind !== 'symlink') return undefined
+  return onDiskIfThere('read', path, () => fs.readlink(path))
 }
 
 /** Removes a file, symlink or directory with all that is in it, following no symlink; nothing there is fine. */
 export function removeTree(path: string): Promise<void> {
-  void path
-  return Promise.reject(new Error('not yet'))
+  return onDisk('remove', path, () => fs.rm(path, { recursive: true, force: true }))
 }
 
 /** Removes one file or symlink; nothing there is fine. */
-export function removeFile(path: string): Promise<void> {
-  void path
-  return Promise.reject(new Error('not yet'))
+export async function removeFile(path: string): Promise<void> {
+  await onDiskIfThere('remove', path, () => fs.unlink(path))
 }
 
 /** Sorted names in a directory; `undefined` when it does not exist. */
 export function list(path: string): Promise<string[] | undefined> {
-  void path
-  return Promise.reject(new Error('not yet'))
+  return onDiskIfThere('list', path, async () => (await fs.readdir(path)).sort())
 }
 
 /** What is at a path, symlinks not followed; `undefined` when nothing. */
 export function lstat(path: string): Promise<FileStat | undefined> {
-  void path
-  return Promise.reject(new Error('not yet'))
+  return onDiskIfThere('look at', path, async () => {
+    const stat = await fs.lstat(path, { bigint: true })
+    return {
+      kind: kindOf(stat),
+      size: Number(stat.size),
+      mtimeNs: String(stat.mtimeNs),
+      mtime: Number(stat.mtimeMs),
+      inode: Number(stat.ino),
+      mode: Number(stat.mode) & 0o7777,
+      uid: Number(stat.uid),
+      gid: Number(stat.gid),
+      links: Number(stat.nlink),
+    }
+  })
+}
+
+type Kinds = { isFile(): boolean; isDirectory(): boolean; isSymbolicLink(): boolean }
+
+function kindOf(stat: Kinds): FileStat['kind'] {
+  if (stat.isSymbolicLink()) return 'symlink'
+  if (stat.isDirectory()) return 'directory'
+  return stat.isFile() ? 'file' : 'other'
 }
 
 /** A second name for the same file, on the same file system. */
 export function hardLink(existing: string, name: string): Promise<void> {
-  void existing
-  void name
-  return Promise.reject(new Error('not yet'))
+  return onDisk('link', name, () => fs.link(existing, name))
 }
 
 /** Renames within one file system, replacing a file of the new name. Not synced. */
 export function rename(from: string, to: string): Promise<void> {
-  void from
-  void to
-  return Promise.reject(new Error('not yet'))
+  return onDisk('rename', from, () => fs.rename(from, to))
 }
 
-/**
- * The first of `path` and its parents that a user other than us and root can change (sticky directories are fine), or
- * `undefined`. Parts that do not exist are skipped.
- */
-export function isWritableByOthers(path: string): Promise<string | undefined> {
-  void path
-  return Promise.reject(new Error('not yet'))
-}
-
-/** Number of a group by name or decimal text; `undefined` when there is none. */
-export function groupId(name: string): number | undefined {
-  void name
-  return undefined
-}
-
-/** Our effective user id; -1 where the system has none. */
-export function userId(): number {
-  return -1
-}
+export { syncFileSystem } from './sync.ts'
+export { groupId, isWritableByOthers, userId } from './owner.ts'
