@@ -126,6 +126,7 @@ export const PROBLEMS = {
   director_refused: operator('the Director refuses the request: see its message', 'compass'),
   director_failed: retry('the Director had an internal error; the agent tries on', 'compass'),
   label_refused: operator('the Director refuses the label: correct labels in agent.yaml'),
+  connector_refused: operator('the Connector refuses the request: see its message', 'compass'),
 
   // sync
   credentials_missing: retry(
@@ -209,7 +210,11 @@ export type AgentErrorOptions = ProblemOptions & {
   class?: FailureClass | undefined
   /** What a server asked for with Retry-After, in milliseconds. */
   retryAfter?: number | undefined
+  /** Facts for the log and for callers (`status`, `errorCode`, …); never a secret. What varies from try to try belongs here, not in the message. */
+  detail?: Detail | undefined
 }
+
+export type Detail = Readonly<Record<string, string | number>>
 
 /** The error that steps throw and the loop catches: {@link Problem} plus what the loop needs to decide on the next try. */
 export class AgentError extends Error {
@@ -220,6 +225,7 @@ export class AgentError extends Error {
   readonly turn: Turn
   readonly subject: string | undefined
   readonly retryAfter: number | undefined
+  readonly detail: Detail
 
   constructor(code: Code, message: string, options: AgentErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -230,6 +236,7 @@ export class AgentError extends Error {
     this.turn = options.turn ?? entry.turn
     this.subject = options.subject
     this.retryAfter = options.retryAfter
+    this.detail = options.detail ?? {}
   }
 
   toProblem(): Problem {
