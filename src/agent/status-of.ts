@@ -1,0 +1,168 @@
+import type { Application } from '../model/application.ts'
+import type { Problem } from '../model/problem.ts'
+import type {
+  ApplicationStatus,
+  IdentityStatus,
+  LabelStatus,
+  SourceStatus,
+  Status,
+  TargetStatus,
+} from '../model/status.ts'
+import type { Owner } from '../model/target.ts'
+import type { Instant } from '../model/time.ts'
+import { labelDifferences } from './label.ts'
+import type { Labels } from './label.ts'
+import type { Memory, SourceMemory, TargetMemory } from './memory.ts'
+import { isExpired } from './memory.ts'
+import type { Decision } from './next.ts'
+import type { Source } from '../model/status.ts'
+
+/** What does not change while the agent runs. */
+export type StatusFrame = {
+  version: string
+  name: string
+  pid: number
+  insecure: boolean
+  labels: Labels
+}
+
+/** The status: a pure function of what the loop knows and what it has decided. */
+export function statusOf(
+  frame: StatusFrame,
+  memory: Memory,
+  decision: Decision,
+  now: Instant,
+): Status {
+  const { identity, snapshot, clockSkew } = memory
+  return {
+    version: frame.version,
+    name: frame.name,
+    pid: frame.pid,
+    startedAt: memory.startedAt,
+    at: now,
+    state: decision.state,
+    why: decision.why,
+    nextAt: decision.state === 'idle' ? decision.until : now,
+    standby: !memory.owner,
+    paused: memory.state.paused,
+    ...optional('runtimeId', identity?.runtimeId ?? snapshot?.runtimeId),
+    ...optional('connectorUrl', identity?.plane.connectorUrl),
+    ...optional('directorUrl', identity?.plane.directorUrl),
+    ...optional('identity', identityStatus(memory, now)),
+    token: memory.token.status,
+    sources: Object.entries(memory.sources).map(([name, source]) =>
+      sourceStatus(name as Source, source, memory),
+    ),
+    targets: Object.entries(memory.targets).map(([name, target]) => targetStatus(name, target)),
+    labels: labelStatus(frame.labels, memory.runtimeLabels),
+    applications: (snapshot?.applications ?? []).map((application) =>
+      applicationStatus(application, memory),
+    ),
+    problems: problemsOf(memory),
+    history: memory.history,
+    ...optional('clockSkew', clockSkew),
+    insecure: frame.insecure,
+  }
+}
+
+function identityStatus(
+  { identity, renew, clockSkew }: Memory,
+  now: Instant,
+): IdentityStatus | undefined {
+  if (identity === undefined) return undefined
+  const { fingerprint, subject, notBefore, notAfter } = identity
+  const tooEarly = now < notBefore && now + (clockSkew ?? 0) < notBefore
+  const condition = isExpired(identity, now, clockSkew)
+    ? 'expired'
+    : tooEarly
+      ? 'not-yet-valid'
+      : 'valid'
+  return { fingerprint, subject, notBefore, notAfter, renewAt: renew.nextAt, condition }
+}
+
+function sourceStatus(name: Source, source: SourceMemory, { snapshot }: Memory): SourceStatus {
+  const applications = snapshot?.applications
+  return {
+    name,
+    nextAt: source.nextAt,
+    failures: source.failures,
+    ...optional('lastSuccess', source.lastSuccess),
+    ...optional('requests', source.requests),
+    ...optional('applications', applications?.length),
+    ...optional(
+      'bundles',
+      applications?.reduce((sum, { bundles }) => sum + bundles.length, 0),
+    ),
+    ...optional('problem', source.failure),
+  }
+}
+
+function targetStatus(name: string, target: TargetMemory): TargetStatus {
+  return {
+    name,
+    kind: target.kind,
+    nextAt: target.nextAt,
+    failures: target.failures,
+    ...optional('lastSuccess', target.lastSuccess),
+    ...optional('objects', target.objects),
+    ...optional('changes', target.changes),
+    ...(target.held.length === 0 ? {} : { held: target.held }),
+    ...optional('problem', target.failure),
+  }
+}
+
+function labelStatus(wanted: Labels, current: Record<string, unknown> | undefined): LabelStatus[] {
+  const differing = new Set(labelDifferences(wanted, current ?? {}).map(([key]) => key))
+  return Object.entries(wanted).map(([key, value]) => ({
+    key,
+    wanted: value,
+    ...(current?.[key] === undefined ? {} : { current: current[key] }),
+    inStep: current !== undefined && !differing.has(key),
+  }))
+}
+
+function applicationStatus({ id, name, bundles }: Application, memory: Memory): ApplicationStatus {
+  const targets = Object.values(memory.targets)
+  const problems = targets.flatMap((target) =>
+    target.problems.filter(({ owner }) => isOf(owner, id)).map((p) => p.problem),
+  )
+  const stale = bundles.some(({ authMissingSince }) => authMissingSince !== undefined)
+  const synced = targets.every(
+    ({ lastSuccess, failures }) => lastSuccess !== undefined && failures === 0,
+  )
+  const condition =
+    problems.length > 0 ? 'problem' : stale ? 'stale' : synced ? 'synced' : 'pending'
+  return { id, name, bundles: bundles.length, condition, problems }
+}
+
+function isOf(owner: Owner, application: string): boolean {
+  return owner.slice === 'applications' && owner.application === application
+}
+
+/** Worst first: what a person must do before what the agent does by itself. */
+function problemsOf(memory: Memory): Problem[] {
+  const all = [
+    memory.identityProblem,
+    memory.token.problem,
+    memory.connect.failure,
+    memory.renew.failure,
+    memory.label.failure,
+    ...Object.values(memory.sources).map(({ failure }) => failure),
+    ...memory.snapshotProblems,
+    ...Object.values(memory.targets).flatMap(({ failure, problems }) => [
+      failure,
+      ...problems.map((p) => p.problem),
+    ]),
+  ].filter((problem) => problem !== undefined)
+  const distinct = new Map(all.map((problem) => [`${problem.code} ${problem.message}`, problem]))
+  return [...distinct.values()].sort(
+    (a, b) => Number(a.turn === 'agent') - Number(b.turn === 'agent'),
+  )
+}
+
+function optional<Key extends string, Value>(
+  key: Key,
+  value: Value | undefined,
+): { [K in Key]?: Value } {
+  return value === undefined ? {} : ({ [key]: value } as { [K in Key]: Value })
+}

@@ -1,0 +1,72 @@
+import type { Problem } from '../model/problem.ts'
+import { AgentError, toAgentError } from '../model/problem.ts'
+import { env, isTerminal, setExitCode, stderr, stdout } from '../runtime/process.ts'
+
+/** Exit codes of every command (design §8). */
+export const EXIT = { done: 0, failed: 1, usage: 2, person: 3, locked: 4, partly: 5 } as const
+
+/** What a command was asked for goes to stdout, so that it can be piped; everything else to stderr. */
+export function print(text: string): void {
+  stdout(text.endsWith('\n') ? text : `${text}\n`)
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, 2))
+}
+
+/** For people, on stderr: progress, remarks. */
+export function note(text: string): void {
+  stderr(text.endsWith('\n') ? text : `${text}\n`)
+}
+
+/** A problem as a person reads it: what cannot be done, then what to do about it. */
+export function formatProblem({ code, message, hint, turn }: Problem): string {
+  return `${message} [${code}]\n  whose turn: ${turn}; ${hint}`
+}
+
+export function printProblem(problem: Problem): void {
+  note(`agent: error: ${formatProblem(problem)}`)
+}
+
+/** The exit code for an error: what a script can act on. */
+export function exitCodeOf(error: AgentError): number {
+  switch (error.code) {
+    case 'config_missing':
+    case 'config_invalid':
+    case 'usage':
+      return EXIT.usage
+    case 'already_running':
+      return EXIT.locked
+    default:
+      return error.class === 'operator' ? EXIT.person : EXIT.failed
+  }
+}
+
+/** Ends a command that failed: one message, one exit code. */
+export function fail(thrown: unknown): void {
+  const error = toAgentError(thrown)
+  printProblem(error.toProblem())
+  setExitCode(exitCodeOf(error))
+}
+
+/** Whether colours help: a terminal, and nobody asked for none. */
+export function colourful(): boolean {
+  return isTerminal('stdout') && env('NO_COLOR') === undefined
+}
+
+const COLOURS = { bold: 1, red: 31, green: 32, yellow: 33, grey: 90 } as const
+
+export function paint(colour: keyof typeof COLOURS, text: string): string {
+  return colourful() ? `\u001b[${COLOURS[colour]}m${text}\u001b[0m` : text
+}
+
+/** Rows in columns, two blanks between them. */
+export function columns(rows: string[][]): string {
+  const widths = rows.reduce<number[]>((all, row) => {
+    row.forEach((cell, i) => (all[i] = Math.max(all[i] ?? 0, cell.length)))
+    return all
+  }, [])
+  const line = (row: string[]) =>
+    row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ')
+  return rows.map(line).join('\n')
+}

@@ -1,0 +1,93 @@
+import { Hono } from 'hono'
+import type { Status } from '../model/status.ts'
+import { MINUTE } from '../model/time.ts'
+import type { Duration, Instant } from '../model/time.ts'
+import { renderMetrics } from './metrics.ts'
+import { renderPage } from './page.ts'
+
+/** What the status server may look at. It changes nothing. */
+export type StatusView = {
+  now(): Instant
+  /** Undefined until the loop has reported once. */
+  status(): Status | undefined
+  /** When the loop last gave a sign of life. */
+  heartbeat(): Instant
+}
+
+/** Longer than any legal silence: one request may take 120 s. */
+const STUCK_AFTER: Duration = 3 * MINUTE
+
+const HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy':
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+}
+
+/**
+ * The status endpoint: GET only, no secret in any answer.
+ *
+ * - `/livez` 503 only when the loop is stuck: restarting the process may help.
+ * - `/readyz` 503 until there is a usable identity and every target was in step once; problems that come later
+ *   are shown as `degraded` and do not make it fail, since what is deployed goes on working.
+ */
+export function statusApp(
+  view: StatusView,
+  allowHost: (host: string | undefined) => boolean,
+): Hono {
+  const app = new Hono()
+  app.use(async (c, next) => {
+    // A page of another origin must not read the status through a name that resolves to loopback (DNS rebinding).
+    if (!allowHost(c.req.header('host')))
+      return c.text('Misdirected request: unexpected Host header\n', 421, HEADERS)
+    if (c.req.method !== 'GET' && c.req.method !== 'HEAD')
+      return c.text('Only GET is served here\n', 405, { ...HEADERS, allow: 'GET, HEAD' })
+    await next()
+    for (const [name, value] of Object.entries(HEADERS)) c.res.headers.set(name, value)
+    return undefined
+  })
+  app.get('/livez', (c) => {
+    const stuck = view.now() - view.heartbeat() > STUCK_AFTER
+    return stuck ? c.text('stuck\n', 503) : c.text('ok\n')
+  })
+  app.get('/readyz', (c) => {
+    const { ready, ...body } = readiness(view.status())
+    return c.json({ ready, ...body }, ready ? 200 : 503)
+  })
+  app.get('/status', (c) => {
+    const status = view.status()
+    return status === undefined ? c.json({ state: 'starting' }, 503) : c.json(status)
+  })
+  app.get('/metrics', (c) => {
+    const status = view.status()
+    return c.text(status === undefined ? '' : renderMetrics(status), 200, {
+      'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+    })
+  })
+  app.get('/', (c) => {
+    const status = view.status()
+    return status === undefined ? c.text('starting\n', 503) : c.html(renderPage(status, view.now()))
+  })
+  app.notFound((c) => c.text('Not found; there are / /status /metrics /livez /readyz\n', 404))
+  return app
+}
+
+/** Whether what was asked for is in place, and why not. Standby is ready: another agent does the work. */
+export function readiness(status: Status | undefined): {
+  ready: boolean
+  degraded: boolean
+  reasons: string[]
+} {
+  if (status === undefined) return { ready: false, degraded: false, reasons: ['starting'] }
+  if (status.standby)
+    return { ready: true, degraded: false, reasons: ['standby: another agent is in charge'] }
+  const missing = [
+    ...(status.identity?.condition === 'valid' ? [] : ['no usable identity']),
+    ...status.targets
+      .filter((t) => t.lastSuccess === undefined)
+      .map((t) => `target ${t.name} was never in step`),
+  ]
+  const reasons = [...missing, ...status.problems.map(({ message }) => message)]
+  return { ready: missing.length === 0, degraded: status.problems.length > 0, reasons }
+}

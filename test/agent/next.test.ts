@@ -1,0 +1,159 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { failed, next, notDue, succeeded } from '../../src/agent/next.ts'
+import type { Decision, Due, Facts } from '../../src/agent/next.ts'
+import { problem } from '../../src/model/problem.ts'
+import { NEVER } from '../../src/model/time.ts'
+
+const now = 1_000_000
+const later = now + 5000
+const failure = problem('unreachable', 'Cannot reach the Director')
+
+/** An agent in step: nothing is due. */
+function facts(change: Partial<Facts> = {}): Facts {
+  return {
+    now,
+    owner: true,
+    paused: false,
+    identity: true,
+    snapshot: true,
+    connect: notDue,
+    renew: succeeded(later + 1),
+    label: notDue,
+    sources: { director: succeeded(later) },
+    targets: { files: succeeded(later) },
+    ...change,
+  }
+}
+
+const due = succeeded(now)
+
+/** Each row: what differs from an agent in step, and what is decided. */
+const table: [string, Partial<Facts>, Partial<Decision>][] = [
+  ['nothing is due: idle until the next source', {}, { state: 'idle', until: later }],
+  [
+    'another agent is in charge: nothing is done',
+    { owner: false, connect: due, renew: due },
+    { state: 'idle', until: NEVER },
+  ],
+  ['no identity and a token: connect', { identity: false, connect: due }, { state: 'connect' }],
+  [
+    'no identity and no token: wait, for ever if need be',
+    { identity: false, snapshot: false },
+    { state: 'idle', until: NEVER },
+  ],
+  [
+    'no identity, but a snapshot: targets are repaired all the same',
+    { identity: false, sources: { director: due }, targets: { files: due } },
+    { state: 'sync', fetch: [], apply: ['files'] },
+  ],
+  [
+    'no identity and no snapshot: nothing to apply',
+    { identity: false, snapshot: false, targets: { files: due } },
+    { state: 'idle' },
+  ],
+  ['enrolling comes before renewing', { connect: due, renew: due }, { state: 'connect' }],
+  ['renewing comes before syncing', { renew: due, sources: { director: due } }, { state: 'renew' }],
+  ['an expired identity cannot renew', { identity: false, renew: due }, { state: 'idle' }],
+  [
+    'a due source is fetched and every healthy target applied',
+    { sources: { director: due } },
+    { state: 'sync', fetch: ['director'], apply: ['files'] },
+  ],
+  [
+    'a target that failed waits for its own time',
+    {
+      sources: { director: due },
+      targets: { files: failed(succeeded(0), failure, now, 9000), other: succeeded(later) },
+    },
+    { state: 'sync', fetch: ['director'], apply: ['other'] },
+  ],
+  [
+    'a source that failed does not hold up a target',
+    { sources: { director: failed(succeeded(0), failure, now, 9000) }, targets: { files: due } },
+    { state: 'sync', fetch: [], apply: ['files'] },
+  ],
+  ['syncing comes before labelling', { label: due, sources: { director: due } }, { state: 'sync' }],
+  ['a due label is sent', { label: due }, { state: 'label' }],
+  [
+    'a failed sync does not hold up a label',
+    { label: due, sources: { director: failed(due, failure, now, 1000) } },
+    { state: 'label' },
+  ],
+  [
+    'paused: no sync and no label',
+    { paused: true, label: due, sources: { director: due }, targets: { files: due } },
+    { state: 'idle', until: later + 1 },
+  ],
+  [
+    'paused: the identity is renewed all the same',
+    { paused: true, renew: due },
+    { state: 'renew' },
+  ],
+  [
+    'paused: a lost identity is got again',
+    { paused: true, identity: false, connect: due },
+    { state: 'connect' },
+  ],
+]
+
+describe('next', () => {
+  test.each(table)('%s', (_, change, wanted) => {
+    expect(next(facts(change))).toMatchObject(wanted)
+  })
+
+  const instant = fc.oneof(fc.integer({ min: 0, max: 2 * now }), fc.constant(NEVER))
+  const anyDue: fc.Arbitrary<Due> = fc.record({ nextAt: instant, failures: fc.nat(5) })
+  const anyFacts: fc.Arbitrary<Facts> = fc.record({
+    now: fc.constant(now),
+    owner: fc.boolean(),
+    paused: fc.boolean(),
+    identity: fc.boolean(),
+    snapshot: fc.boolean(),
+    connect: anyDue,
+    renew: anyDue,
+    label: anyDue,
+    sources: fc.record({ director: anyDue }),
+    targets: fc.dictionary(fc.constantFrom('a', 'b', 'c'), anyDue),
+  })
+
+  test('an idle agent sleeps until some later time: it never spins', () => {
+    fc.assert(
+      fc.property(anyFacts, (f) => {
+        const decision = next(f)
+        if (decision.state === 'idle') expect(decision.until).toBeGreaterThan(f.now)
+      }),
+    )
+  })
+
+  test('nothing is used that is not there: no fetch and no renewal without an identity, no work for a standby', () => {
+    fc.assert(
+      fc.property(anyFacts, (f) => {
+        const decision = next(f)
+        if (!f.owner) expect(decision.state).toBe('idle')
+        if (!f.identity) expect(['renew', 'label']).not.toContain(decision.state)
+        if (decision.state === 'sync' && !f.identity) expect(decision.fetch).toEqual([])
+        if (decision.state === 'sync')
+          expect(decision.fetch.length + decision.apply.length).toBeGreaterThan(0)
+      }),
+    )
+  })
+
+  test('a healthy part that is due is never starved by failures of another', () => {
+    fc.assert(
+      fc.property(anyFacts, (f) => {
+        const blocked = { nextAt: f.now + 1, failures: 3 }
+        const quiet = {
+          ...f,
+          owner: true,
+          paused: false,
+          identity: true,
+          connect: blocked,
+          renew: blocked,
+        }
+        const decision = next({ ...quiet, sources: { director: blocked }, label: due, targets: {} })
+        expect(decision.state).toBe('label')
+      }),
+    )
+  })
+})
