@@ -1,5 +1,7 @@
+import { fstatSync, writeSync } from 'node:fs'
 import process from 'node:process'
 import type { Duration } from '../model/time.ts'
+import { errorCode } from './disk-error.ts'
 
 export type RuntimeName = 'bun' | 'deno' | 'node'
 
@@ -10,9 +12,12 @@ export const runtimeName: RuntimeName =
 /** Version of the runtime, for `agent version` and the support bundle. */
 export const runtimeVersion: string = process.versions[runtimeName] ?? ''
 
-/** `linux`, `darwin`, … and `x64`, `arm64`, …. */
+/** `linux`, `darwin`, … */
 export const platform: string = process.platform
+
+/** `x64`, `arm64`, … */
 export const architecture: string = process.arch
+
 export const pid: number = process.pid
 
 /** Arguments after the program. */
@@ -26,15 +31,25 @@ export function env(name: string): string | undefined {
   return value === undefined || value === '' ? undefined : value
 }
 
+/** The directory that relative paths of the command line are relative to. */
+export function workingDirectory(): string {
+  return process.cwd()
+}
+
+/** What has to be run to start this program again: the executable alone, or the runtime and its script. */
+export function ownCommand(): string[] {
+  const script = process.argv[1]
+  // A compiled Bun executable shows a path inside itself.
+  const compiled = script === undefined || script.includes('/$bunfs/')
+  return compiled ? [process.execPath] : [process.execPath, script]
+}
+
 export type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2'
 
 /** Calls `handler` for each of the signals until the returned function is called. */
 export function onSignal(names: readonly Signal[], handler: (signal: Signal) => void): () => void {
-  const listeners = names.map((name) => {
-    const listener = (): void => handler(name)
-    process.on(name, listener)
-    return { name, listener }
-  })
+  const listeners = names.map((name) => ({ name, listener: () => handler(name) }))
+  for (const { name, listener } of listeners) process.on(name, listener)
   return () => {
     for (const { name, listener } of listeners) process.off(name, listener)
   }
@@ -50,18 +65,36 @@ export function setExitCode(code: number): void {
   process.exitCode = code
 }
 
-/** Writes to the terminal or pipe; a reader that went away is no error. */
+/** Writes to the terminal, pipe or file; a reader that went away is no error. */
 export function stdout(text: string): void {
-  process.stdout.write(text)
+  write('stdout', text)
 }
 
 /** As {@link stdout}. */
 export function stderr(text: string): void {
-  process.stderr.write(text)
+  write('stderr', text)
 }
 
+const DESCRIPTORS = { stdin: 0, stdout: 1, stderr: 2 } as const
+
+/** Straight to the descriptor: touching Bun's process.stderr alone costs 5 MB of resident memory. */
+function write(stream: 'stdout' | 'stderr', text: string): void {
+  let rest: Uint8Array = new TextEncoder().encode(text)
+  try {
+    while (rest.length > 0) rest = rest.subarray(writeSync(DESCRIPTORS[stream], rest))
+  } catch (thrown) {
+    // A full pipe that somebody else made non-blocking: the stream waits for it.
+    if (errorCode(thrown) === 'EAGAIN') process[stream].write(rest)
+  }
+}
+
+/** Whether a person may be at the other end. */
 export function isTerminal(stream: 'stdin' | 'stdout' | 'stderr'): boolean {
-  return process[stream].isTTY
+  try {
+    return fstatSync(DESCRIPTORS[stream]).isCharacterDevice() && process[stream].isTTY
+  } catch {
+    return false
+  }
 }
 
 /** Bits that new files never get. Returns the old ones. */
