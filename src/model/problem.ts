@@ -129,6 +129,9 @@ export const PROBLEMS = {
   connector_refused: operator('the Connector refuses the request: see its message', 'compass'),
 
   // sync
+  snapshot_damaged: retry(
+    'the kept snapshot cannot be read: the next complete fetch replaces it, and nothing is deleted before',
+  ),
   credentials_missing: retry(
     'Compass no longer shows these credentials: they are kept for guard.credentialsGrace',
     'application',
