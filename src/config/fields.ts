@@ -1,0 +1,147 @@
+import * as v from 'valibot'
+import { isLoopback, parseAddress } from './address.ts'
+import { DURATION, WANT_DURATION, parseDuration, writeDuration } from './duration.ts'
+import { absolute } from './path.ts'
+import { WANT_WINDOW, WINDOW, parseWindow } from './window.ts'
+import type { Duration } from '../model/time.ts'
+
+/**
+ * The kinds of values that agent.yaml is made of. Each takes what the field is for (`about`, for the reference and the
+ * JSON Schema); its messages say what is wanted (see section.ts).
+ *
+ * Descriptions stand before transformations: the JSON Schema describes what is written, not what becomes of it.
+ */
+
+const UNPRINTABLE = /[\u0000-\u001f\u007f]/u
+
+/** Any text of one line that is not empty. */
+export function text(about: string, want: string, examples: string[] = []) {
+  return v.pipe(
+    v.string(want),
+    v.description(about),
+    v.examples(examples),
+    v.nonEmpty(want),
+    v.check((value) => !UNPRINTABLE.test(value) && value.trim() === value, want),
+  )
+}
+
+/** A text that matches a pattern. */
+export function matching(about: string, pattern: RegExp, want: string, examples: string[] = []) {
+  return v.pipe(v.string(want), v.description(about), v.examples(examples), v.regex(pattern, want))
+}
+
+/** One of a few words. `later`: words that a coming version will know. */
+export function choice<const Words extends readonly [string, ...string[]]>(
+  about: string,
+  words: Words,
+  later: readonly string[] = [],
+) {
+  const want = words.join(', ').replace(/, ([^,]*)$/, ' or $1')
+  return v.pipe(
+    v.picklist(words, ({ input }) => wantUnlessLater(want, input, later)),
+    v.description(about),
+  )
+}
+
+/** What is wanted, and that what was found is a word of a coming version. */
+export function wantUnlessLater(want: string, input: unknown, later: readonly string[]): string {
+  const known = typeof input === 'string' && later.includes(input)
+  return known ? `${want} (${input} is not in this version yet)` : want
+}
+
+/** `true` or `false`. */
+export function flag(about: string) {
+  return v.pipe(v.boolean('true or false'), v.description(about))
+}
+
+/** A number between two others, both included; whole unless `step` says otherwise. */
+export function number(
+  about: string,
+  [min, max]: [number, number],
+  step: 'whole' | 'any' = 'whole',
+) {
+  const want = `a ${step === 'whole' ? 'whole ' : ''}number from ${min} to ${max}`
+  return v.pipe(
+    v.number(want),
+    v.description(about),
+    v.minValue(min, want),
+    v.maxValue(max, want),
+    v.check((value) => step === 'any' || Number.isInteger(value), want),
+  )
+}
+
+/** A length of time; becomes milliseconds. */
+export function duration(about: string, [min, max]: [Duration, Duration]) {
+  const want = `${WANT_DURATION}, from ${writeDuration(min)} to ${writeDuration(max)}`
+  return v.pipe(
+    v.string(want),
+    v.description(about),
+    v.regex(DURATION, want),
+    v.transform((value) => parseDuration(value) ?? -1),
+    v.minValue(min, want),
+    v.maxValue(max, want),
+  )
+}
+
+/** A file or directory; becomes absolute. */
+export function path(about: string, base: string, want: string, examples: string[] = []) {
+  return v.pipe(
+    v.string(want),
+    v.description(about),
+    v.examples(examples),
+    v.nonEmpty(want),
+    v.check((value) => !UNPRINTABLE.test(value), want),
+    v.check((value) => !value.startsWith('~'), `${want} (~ is not expanded)`),
+    v.transform((value) => absolute(value, base)),
+    v.check((value) => value !== '/', `${want} other than /`),
+  )
+}
+
+/** An address of a service: https, or http on this machine; nothing secret in it. */
+export function serviceUrl(about: string, examples: string[] = []) {
+  const want = 'an https:// URL (http:// only for this machine)'
+  return v.pipe(
+    v.string(want),
+    v.description(about),
+    v.examples(examples),
+    v.url(want),
+    v.check((value) => isSafeScheme(new URL(value)), want),
+    v.check(
+      (value) => hasNoCredentials(new URL(value)),
+      'a URL without user, password and fragment',
+    ),
+  )
+}
+
+function isSafeScheme({ protocol, hostname }: URL): boolean {
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))
+}
+
+function hasNoCredentials({ username, password, hash }: URL): boolean {
+  return username === '' && password === '' && hash === ''
+}
+
+/** When something may happen; becomes a {@link Window}. */
+export function window(about: string, examples: string[]) {
+  return v.pipe(
+    v.string(WANT_WINDOW),
+    v.description(about),
+    v.examples(examples),
+    v.regex(WINDOW, WANT_WINDOW),
+    v.transform(parseWindow),
+    v.check((value) => value !== undefined, WANT_WINDOW),
+    v.transform((value) => value ?? { text: '', days: [], from: 0, to: 0 }),
+  )
+}
+
+/** Where to listen, or `off`; becomes {@link Address} or undefined. */
+export function listenAddress(about: string) {
+  const want = 'an address such as 127.0.0.1:8090, or off'
+  return v.pipe(
+    v.string(want),
+    v.description(about),
+    v.examples(['127.0.0.1:8090', '[::1]:8090', 'off']),
+    v.check((value) => value === 'off' || parseAddress(value) !== undefined, want),
+    v.transform((value) => (value === 'off' ? undefined : parseAddress(value))),
+  )
+}
