@@ -30,8 +30,20 @@ export type Bundle = {
   events: EventDefinition[]
   /** Missing means *unknown*, never "none": a missing scope looks the same (see snapshot.ts, retain). */
   auth?: Auth
+  /** Read only on request; all of the tenant, not only this runtime's. A bundle with a `bindingId` is *brokered* (design §6). */
+  instanceAuths?: InstanceAuth[]
   /** Set by retain(): `auth` is no longer shown by the Director and kept since this instant. */
   authMissingSince?: number
+}
+
+/** A request for credentials of a bundle, by whomever. The credentials themselves are not read. */
+export type InstanceAuth = {
+  id: string
+  runtimeId?: string
+  /** `binding_id` of its context: a broker asked for it. */
+  bindingId?: string
+  /** PENDING, SUCCEEDED, FAILED, UNUSED. */
+  condition: string
 }
 
 type Definition = {

@@ -1,0 +1,100 @@
+import { canonicalJson } from '../model/digest.ts'
+import { AgentError } from '../model/problem.ts'
+import { fetchApplications, openPageSizes } from './applications.ts'
+import type { FetchedApplications } from './applications.ts'
+import type { Call } from './connector.ts'
+import {
+  APPLICATIONS,
+  APPLICATIONS_WITH_INSTANCE_AUTHS,
+  RUNTIME_LABELS,
+  SET_RUNTIME_LABEL,
+  VIEWER,
+} from './documents.ts'
+import { request } from './graphql.ts'
+import type { GraphqlSession } from './graphql.ts'
+import { hostOf } from './http.ts'
+
+/**
+ * The Director (reference/director.md), as the runtime of the session's certificate sees it. Errors as {@link request}.
+ * No error and no empty answer here means that something was removed.
+ */
+export interface Director {
+  /** Who we are: `type` is RUNTIME for a runtime. Needs no scope and no tenant. */
+  viewer(call: Call): Promise<{ id: string; type: string }>
+  /** Complete, or throws answer_incomplete. */
+  applications(runtimeId: string, call: Call): Promise<FetchedApplications>
+  /** Undefined: the Director does not show this runtime. */
+  runtimeLabels(runtimeId: string, call: Call): Promise<Record<string, unknown> | undefined>
+  /** Throws label_refused when the Director refuses the label or kept another value. */
+  setRuntimeLabel(runtimeId: string, key: string, value: unknown, call: Call): Promise<void>
+}
+
+export type DirectorSession = GraphqlSession & {
+  /** External tenant id, sent only when given: without it the Director takes the tenant of the system auth. */
+  tenant?: string | undefined
+  /** Whether `instanceAuths` of bundles are read too. */
+  instanceAuths?: boolean | undefined
+}
+
+/** Nothing is sent before the first call. The size of pages is learned as long as this object lives. */
+export function openDirector({ tenant, instanceAuths, ...endpoint }: DirectorSession): Director {
+  const session: GraphqlSession =
+    tenant === undefined ? endpoint : { ...endpoint, headers: { ...endpoint.headers, tenant } }
+  const documents = instanceAuths === true ? APPLICATIONS_WITH_INSTANCE_AUTHS : APPLICATIONS
+  const sizes = openPageSizes()
+  return {
+    viewer: (call) =>
+      request(session, {
+        ...call,
+        what: 'ask who this runtime is',
+        door: 'director',
+        document: VIEWER,
+        decode: (data) => {
+          const viewer = data.object('result')
+          return { id: viewer.text('id'), type: viewer.text('type') }
+        },
+      }),
+    applications: (runtimeId, call) =>
+      fetchApplications({ session, runtimeId, call, documents, sizes }),
+    runtimeLabels: (runtimeId, call) =>
+      request(session, {
+        ...call,
+        what: 'read the labels of the runtime',
+        door: 'director',
+        document: RUNTIME_LABELS,
+        variables: { runtimeId },
+        decode: (data) => data.objectOrNone('result')?.record('labels'),
+      }),
+    setRuntimeLabel: (runtimeId, key, value, call) =>
+      setRuntimeLabel(session, { runtimeId, key, value }, call),
+  }
+}
+
+/** The answer is compared: the Director rewrites a request that holds certain old words, values included. */
+async function setRuntimeLabel(
+  session: GraphqlSession,
+  label: { runtimeId: string; key: string; value: unknown },
+  call: Call,
+): Promise<void> {
+  const what = `set the label ${label.key}`
+  try {
+    const stored = await request(session, {
+      ...call,
+      what,
+      door: 'director',
+      document: SET_RUNTIME_LABEL,
+      variables: label,
+      decode: (data) => {
+        const result = data.object('result')
+        return { key: result.text('key'), value: result.any('value') }
+      },
+    })
+    if (canonicalJson(stored) === canonicalJson({ key: label.key, value: label.value })) return
+  } catch (thrown) {
+    const invalid = thrown instanceof AgentError && thrown.detail['errorCode'] === 22
+    if (!invalid || thrown.code !== 'director_refused') throw thrown
+    throw new AgentError('label_refused', thrown.message, { detail: thrown.detail })
+  }
+  const message = `Cannot ${what} at ${hostOf(session.url)}: the Director kept another value than was sent`
+  throw new AgentError('label_refused', message, { detail: { requestId: call.requestId } })
+}
