@@ -42,9 +42,9 @@ export function bundle(id: string, some: Partial<Bundle> = {}): Bundle {
 
 /** A bundle without the member `auth`. */
 export function bare(id: string, some: Partial<Bundle> = {}): Bundle {
-  const { auth, ...rest } = bundle(id, some)
-  void auth
-  return rest
+  const made = bundle(id, some)
+  delete made.auth
+  return made
 }
 
 export function application(id: string, some: Partial<Application> = {}): Application {

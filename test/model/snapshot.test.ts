@@ -42,7 +42,7 @@ const passwordOf = (snapshot: Snapshot, id: string): string | undefined => {
 
 test('the first fetch is taken as it is', () => {
   const { snapshot, changed, held, problems } = fetch(undefined, apps(2, [1]))
-  expect(snapshot.applications).toEqual(apps(2, [1]))
+  expect<Application[]>(snapshot.applications).toEqual(apps(2, [1]))
   expect({ changed, held, problems }).toEqual({ changed: true, held: [], problems: [] })
 })
 
@@ -163,7 +163,7 @@ describe('all credentials vanishing at once', () => {
   test('are removed when a person approves the hash, which is then spent', () => {
     const { snapshot, held } = fetch(first, none)
     const done = fetch(snapshot, none, { approved: new Set([held[0]!.hash]) })
-    expect(done.snapshot.applications).toEqual(none)
+    expect<Application[]>(done.snapshot.applications).toEqual(none)
     expect(done).toMatchObject({ held: [], spent: [held[0]!.hash] })
     expect(done.snapshot.credentialsHeld).toBeUndefined()
   })
@@ -201,7 +201,7 @@ test('more graces that end at once than the ordinary limit wait for a person', (
   expect(fetch(ended.snapshot, apps(40, nine), later).held).toEqual(ended.held)
   const done = fetch(ended.snapshot, apps(40, nine), { ...later, approved: new Set([hash]) })
   expect(done.spent).toEqual([hash])
-  expect(done.snapshot.applications).toEqual(apps(40, nine))
+  expect<Application[]>(done.snapshot.applications).toEqual(apps(40, nine))
 })
 
 test('for any landscape, no pass within the grace loses a credential of a bundle that is still there', () => {
