@@ -1,9 +1,9 @@
 import * as v from 'valibot'
+import type { Duration } from '../model/time.ts'
 import { isLoopback, parseAddress } from './address.ts'
 import { DURATION, WANT_DURATION, parseDuration, writeDuration } from './duration.ts'
 import { absolute } from './path.ts'
 import { WANT_WINDOW, WINDOW, parseWindow } from './window.ts'
-import type { Duration } from '../model/time.ts'
 
 /**
  * The kinds of values that agent.yaml is made of. Each takes what the field is for (`about`, for the reference and the
@@ -28,6 +28,16 @@ export function text(about: string, want: string, examples: string[] = []) {
 /** A text that matches a pattern. */
 export function matching(about: string, pattern: RegExp, want: string, examples: string[] = []) {
   return v.pipe(v.string(want), v.description(about), v.examples(examples), v.regex(pattern, want))
+}
+
+/** What a parser makes of the text; undefined from it is a problem. */
+function parsed<Value>(parse: (text: string) => Value | undefined, want: string) {
+  return v.rawTransform<string, Value>(({ dataset, addIssue, NEVER }) => {
+    const value = parse(dataset.value)
+    if (value !== undefined) return value
+    addIssue({ message: want })
+    return NEVER
+  })
 }
 
 /** One of a few words. `later`: words that a coming version will know. */
@@ -72,12 +82,14 @@ export function number(
 
 /** A length of time; becomes milliseconds. */
 export function duration(about: string, [min, max]: [Duration, Duration]) {
-  const want = `${WANT_DURATION}, from ${writeDuration(min)} to ${writeDuration(max)}`
+  const range = `from ${writeDuration(min)} to ${writeDuration(max)}`
+  const want = `${WANT_DURATION}, ${range}`
   return v.pipe(
     v.string(want),
-    v.description(about),
+    v.title('length of time'),
+    v.description(`${about} ${range[0]?.toUpperCase()}${range.slice(1)}.`),
     v.regex(DURATION, want),
-    v.transform((value) => parseDuration(value) ?? -1),
+    parsed(parseDuration, want),
     v.minValue(min, want),
     v.maxValue(max, want),
   )
@@ -87,6 +99,7 @@ export function duration(about: string, [min, max]: [Duration, Duration]) {
 export function path(about: string, base: string, want: string, examples: string[] = []) {
   return v.pipe(
     v.string(want),
+    v.title('path'),
     v.description(about),
     v.examples(examples),
     v.nonEmpty(want),
@@ -102,6 +115,7 @@ export function serviceUrl(about: string, examples: string[] = []) {
   const want = 'an https:// URL (http:// only for this machine)'
   return v.pipe(
     v.string(want),
+    v.title('URL'),
     v.description(about),
     v.examples(examples),
     v.url(want),
@@ -125,23 +139,23 @@ function hasNoCredentials({ username, password, hash }: URL): boolean {
 export function window(about: string, examples: string[]) {
   return v.pipe(
     v.string(WANT_WINDOW),
+    v.title('window'),
     v.description(about),
     v.examples(examples),
     v.regex(WINDOW, WANT_WINDOW),
-    v.transform(parseWindow),
-    v.check((value) => value !== undefined, WANT_WINDOW),
-    v.transform((value) => value ?? { text: '', days: [], from: 0, to: 0 }),
+    parsed(parseWindow, WANT_WINDOW),
   )
 }
 
-/** Where to listen, or `off`; becomes {@link Address} or undefined. */
+/** Where to listen; `off` becomes undefined. */
 export function listenAddress(about: string) {
   const want = 'an address such as 127.0.0.1:8090, or off'
   return v.pipe(
     v.string(want),
+    v.title('address'),
     v.description(about),
     v.examples(['127.0.0.1:8090', '[::1]:8090', 'off']),
-    v.check((value) => value === 'off' || parseAddress(value) !== undefined, want),
-    v.transform((value) => (value === 'off' ? undefined : parseAddress(value))),
+    parsed((value) => (value === 'off' ? value : parseAddress(value)), want),
+    v.transform((value) => (value === 'off' ? undefined : value)),
   )
 }

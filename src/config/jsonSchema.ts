@@ -1,46 +1,37 @@
+import type { JsonSchema } from '@valibot/to-json-schema'
 import { toJsonSchema } from '@valibot/to-json-schema'
 import { agentSchema } from './schema.ts'
-
-/** The part of JSON Schema (draft-07, as editors' YAML support reads it) that agent.yaml needs. */
-export type JsonSchema = {
-  $schema?: string
-  title?: string
-  description?: string
-  type?: string
-  const?: unknown
-  enum?: unknown[]
-  default?: unknown
-  examples?: unknown[]
-  pattern?: string
-  minimum?: number
-  maximum?: number
-  minItems?: number
-  minProperties?: number
-  maxProperties?: number
-  required?: string[]
-  properties?: Record<string, JsonSchema>
-  additionalProperties?: boolean | JsonSchema
-  propertyNames?: JsonSchema
-  items?: JsonSchema
-  anyOf?: JsonSchema[]
-  oneOf?: JsonSchema[]
-}
+import { isMapping } from './section.ts'
 
 /** Rules that JSON Schema cannot state; the agent checks them itself. */
-const UNSTATED = ['check', 'transform']
+const UNSTATED = ['check', 'transform', 'raw_transform']
 
-/** What agent.yaml may hold, made from the one schema (schema.ts). `agent schema` prints it. */
-export function agentJsonSchema(): JsonSchema {
-  const made = toJsonSchema(agentSchema('/'), { typeMode: 'input', ignoreActions: UNSTATED })
-  return { title: 'agent.yaml', ...tidy(made as JsonSchema) }
+/** What agent.yaml may hold, as JSON Schema (draft-07), made from the one schema (schema.ts). */
+export function agentSchemaAsJson(): JsonSchema {
+  return toJsonSchema(agentSchema('/'), { typeMode: 'input', ignoreActions: UNSTATED })
 }
 
-/** Leaves out empty lists, which say nothing. */
-function tidy(schema: JsonSchema): JsonSchema {
-  const copy: unknown = JSON.parse(JSON.stringify(schema), (key, value: unknown) =>
-    (key === 'required' || key === 'examples') && Array.isArray(value) && value.length === 0
-      ? undefined
-      : value,
-  )
-  return copy as JsonSchema
+/**
+ * What `agent schema` prints: for editors, which see the file before its variables are replaced, so a `${VAR}` may stand
+ * wherever a single value may.
+ */
+export function agentEditorSchema(): JsonSchema {
+  const schema = { title: 'agent.yaml of the runtime agent', ...agentSchemaAsJson() }
+  return JSON.parse(JSON.stringify(schema), withVariable) as JsonSchema
+}
+
+const VARIABLE: JsonSchema = { type: 'string', pattern: '\\$\\{' }
+
+/** A reviver for JSON.parse. Keys cannot hold variables; lists and sections cannot come from one. */
+function withVariable(key: string, node: unknown): unknown {
+  if (key === 'propertyNames' || !isRuled(node)) return node
+  const { type, pattern, enum: words, minimum, maximum, ...rest } = node
+  return { ...rest, anyOf: [{ type, pattern, enum: words, minimum, maximum }, VARIABLE] }
+}
+
+/** A single value that is more than any text. Constants (version, kind) tell editors which part of the schema counts. */
+function isRuled(node: unknown): node is JsonSchema {
+  if (!isMapping(node) || typeof node['type'] !== 'string') return false
+  if (['number', 'integer', 'boolean'].includes(node['type'])) return true
+  return node['type'] === 'string' && ('pattern' in node || 'enum' in node)
 }

@@ -1,6 +1,8 @@
 import * as v from 'valibot'
 import type { Config } from './config.ts'
 import { contradictions } from './contradictions.ts'
+import type { Located } from './locate.ts'
+import { locate } from './locate.ts'
 import { absolute, directoryOf } from './path.ts'
 import { placesOf } from './place.ts'
 import { pathKey, toPlain } from './plain.ts'
@@ -9,8 +11,8 @@ import { formatPath, foundAt, quoted } from './problem.ts'
 import { agentSchema } from './schema.ts'
 import { HIDDEN, WHOLE } from './section.ts'
 import { warningsOf } from './warnings.ts'
-import type { Located, YamlNode } from './yaml.ts'
-import { locate, readYaml } from './yaml.ts'
+import type { YamlNode } from './yaml.ts'
+import { readYaml } from './yaml.ts'
 
 /** Larger files are refused unread. */
 export const MAX_CONFIG_BYTES = 1024 * 1024

@@ -11,6 +11,7 @@ export const proxySection = v.pipe(
     url: hidden(
       v.pipe(
         v.string(WANT),
+        v.title('URL'),
         v.description('Address of the proxy; may hold user and password.'),
         v.examples(['http://proxy.example:3128']),
         v.url(WANT),

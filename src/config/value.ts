@@ -12,6 +12,9 @@ export type ValueSource =
   /** Name of a file below `$CREDENTIALS_DIRECTORY` (systemd's LoadCredential=). */
   | { from: 'credential'; credential: string }
 
+/** Title of value sources in the JSON Schema, so that the reference explains them once. */
+export const VALUE_TITLE = 'value'
+
 const WANT = 'exactly one of file, env, credential, value'
 
 /** The schema of a {@link ValueSource}. `base`: absolute directory that relative paths are taken from. */
@@ -44,6 +47,7 @@ export function valueSource(about: string, base: string) {
   }
   return v.pipe(
     hidden(section(entries, ['secret'])),
+    v.title(VALUE_TITLE),
     v.description(about),
     v.minEntries(1, WANT),
     v.maxEntries(1, WANT),
