@@ -1,0 +1,28 @@
+import type { Identity, PendingEnrolment } from '../model/identity.ts'
+import { decodePending, encodePending } from './journal.ts'
+import { verifyIdentity, type IdentityStore } from './store.ts'
+
+/** The twin of the disk store without a disk, for tests and `renew --dry-run`; gone with the process. */
+export function openMemoryStore(identity?: Identity): IdentityStore {
+  let current = identity
+  let journal: string | undefined
+  return {
+    load: () => Promise.resolve(current && { identity: current }),
+    // As text, so that a later change of the object given does not change the journal.
+    savePending: (pending: PendingEnrolment) => {
+      journal = encodePending(pending)
+      return Promise.resolve()
+    },
+    loadPending: () => Promise.resolve(journal === undefined ? undefined : decodePending(journal)),
+    clearPending: () => {
+      journal = undefined
+      return Promise.resolve()
+    },
+    // eslint-disable-next-line @typescript-eslint/require-await -- a refusal must reject, not throw
+    promote: async (next) => {
+      verifyIdentity(next)
+      current = { ...next }
+    },
+    check: () => Promise.resolve(),
+  }
+}
