@@ -1,5 +1,15 @@
+import { AgentError } from '../model/problem.ts'
 import type { Secret } from '../model/secret.ts'
+import { SECOND } from '../model/time.ts'
 import type { Duration } from '../model/time.ts'
+import { lookAgainAt, transportError } from './http-error.ts'
+import type { Callee } from './http-error.ts'
+import { probe } from './http-probe.ts'
+import type { Seen } from './http-probe.ts'
+import { env, runtimeName } from './process.ts'
+import { proxyFor } from './proxy.ts'
+import type { ProxySettings } from './proxy.ts'
+import { systemRoots } from './roots.ts'
 
 /** The web's fetch, over one identity. Aborts with `init.signal` as the web's does. */
 export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
@@ -13,22 +23,15 @@ export type TlsClient = {
   insecureSkipVerify?: boolean
 }
 
-/** Missing `url`: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment decide. */
-export type ProxySettings = {
-  /** May hold `user:password@`. */
-  url?: string
-  /** Hosts that are reached directly, in NO_PROXY's forms: `host`, `.suffix`, `*.suffix`, `host:port`, `*`, `10.0.0.0/8`. */
-  except?: string[]
-}
-
-/** Connections of one identity. */
+/** Connections of one identity. A new identity is a new session. */
 export interface HttpSession {
   /**
-   * Throws {@link AgentError} for transport errors and redirects; an abort by the caller's signal rejects with its reason.
-   * Messages name host and reason, never path, query, headers or body.
+   * Throws AgentError for transport errors and redirects; an abort by the caller's signal rejects with its reason.
+   * Messages name host and reason, never path, query, headers or body. Reading the body may still throw the library's
+   * errors: class them with `transportError` of http-error.ts.
    */
   readonly fetch: Fetch
-  /** Ends the session: its connections are used by no later call of any session, and its `fetch` throws from now on. */
+  /** Ends the session: no later call of any session uses its connections, and its `fetch` throws from now on. */
   close(): Promise<void>
 }
 
@@ -37,10 +40,127 @@ export type HttpOptions = {
   proxy?: ProxySettings
   /** Until TCP and TLS stand; 15 s when missing. */
   connectTimeout?: Duration
+  /** Path of a Unix socket to go to, whatever host the URL names. */
+  socket?: string
 }
 
-/** Opens a session. Nothing is sent or connected before its first `fetch`. */
+/** The TLS options that both ways of sending understand. */
+export type TlsSettings = { ca: string[]; cert?: string; key?: string; rejectUnauthorized: boolean }
+
+/** One request on its way, and how it goes. */
+export type Outgoing = { request: Request; proxy: URL | undefined }
+
+/** A way to send that one runtime has. Redirects come back as they are. */
+export interface Transport {
+  send(outgoing: Outgoing): Promise<Response>
+  close(): Promise<void>
+}
+
+export type TransportOptions = {
+  tls: TlsSettings
+  connectTimeout: Duration
+  socket: string | undefined
+}
+
+/** Opens a session. Nothing is read, sent or connected before its first `fetch`. */
 export function openHttp(options: HttpOptions): HttpSession {
-  void options
-  throw new Error('not yet')
+  const { proxy = {}, connectTimeout = 15 * SECOND, socket } = options
+  let transport: Promise<{ settings: TransportOptions; transport: Transport }> | undefined
+  let closed = false
+
+  async function open(): Promise<{ settings: TransportOptions; transport: Transport }> {
+    const settings = { tls: tlsSettings(options.tls), connectTimeout, socket }
+    return { settings, transport: await openTransport(settings) }
+  }
+
+  return {
+    async fetch(input, init) {
+      const request = toRequest(input, init)
+      const url = new URL(request.url)
+      if (closed) throw new AgentError('internal', `Cannot call ${url.host}: the session is closed`)
+      const via = socket === undefined ? proxyFor(url, proxy, env) : undefined
+      const callee = { host: socket ?? url.host, proxy: via?.host }
+      transport ??= open()
+      const opened = await transport.catch((thrown: unknown) => {
+        transport = undefined
+        throw thrown
+      })
+      try {
+        const response = await opened.transport.send({ request, proxy: via })
+        return await withoutRedirect(response, callee)
+      } catch (thrown) {
+        if (request.signal.aborted) throw request.signal.reason
+        throw await explained(thrown, url, callee, opened.settings)
+      }
+    },
+    async close() {
+      closed = true
+      await (await transport?.catch(() => undefined))?.transport.close()
+    },
+  }
+}
+
+function toRequest(input: string | URL | Request, init?: RequestInit): Request {
+  return input instanceof Request ? new Request(input, init) : new Request(String(input), init)
+}
+
+function tlsSettings({ identity, ca = [], insecureSkipVerify = false }: TlsClient): TlsSettings {
+  return {
+    // `ca` replaces the runtime's roots, so the system's have to be in it.
+    ca: [...systemRoots(), ...ca],
+    ...(identity ? { cert: identity.chain, key: identity.key.reveal() } : {}),
+    rejectUnauthorized: !insecureSkipVerify,
+  }
+}
+
+async function openTransport(settings: TransportOptions): Promise<Transport> {
+  if (runtimeName === 'bun') return (await import('./http-bun.ts')).openBun(settings)
+  return (await import('./http-undici.ts')).openUndici(settings)
+}
+
+async function withoutRedirect(response: Response, { host }: Callee): Promise<Response> {
+  if (response.status < 300 || response.status > 399 || response.status === 304) return response
+  await response.body?.cancel()
+  throw new AgentError(
+    'redirect_refused',
+    `Cannot call ${host}: it answers with a redirect (${response.status})`,
+  )
+}
+
+/** Classes an error, with a second look where it does not tell enough. Through a proxy there is no second look. */
+async function explained(
+  thrown: unknown,
+  url: URL,
+  callee: Callee,
+  { tls, connectTimeout: limit, socket }: TransportOptions,
+): Promise<AgentError> {
+  const error = transportError(callee, thrown)
+  const direct = url.protocol === 'https:' && callee.proxy === undefined && socket === undefined
+  const look = direct && !(thrown instanceof AgentError) ? lookAgainAt(thrown) : undefined
+  if (look === undefined) return error
+  if (look === 'refusal') {
+    const { code } = await probe({ ...addressOf(url), ...tls }, { limit, afterwards: 500 })
+    const again = transportError(callee, Object.assign(new Error(), { code }))
+    return again.code === 'client_certificate_refused' ? again : error
+  }
+  const anyone = { ca: tls.ca, rejectUnauthorized: false }
+  return described(error, callee, await probe({ ...addressOf(url), ...anyone }, { limit }))
+}
+
+/** Names who issued an untrusted certificate: most often a proxy that opens TLS, or a private authority. */
+function described(error: AgentError, callee: Callee, { notAfter, issuer }: Seen): AgentError {
+  if (notAfter !== undefined && notAfter < Date.now()) {
+    return transportError(callee, Object.assign(new Error(), { code: 'CERT_HAS_EXPIRED' }))
+  }
+  if (issuer === undefined) return error
+  const name = JSON.stringify(issuer.slice(0, 100))
+  return new AgentError(error.code, `${error.message}; it is issued by ${name}`)
+}
+
+/** Where a URL leads, for node's tls. An address has no server name. */
+export function addressOf(url: URL): { host: string; port: number; servername?: string } {
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const isAddress = /^[\d.]+$|:/.test(host)
+  const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
+  return { host, port, ...(isAddress ? {} : { servername: host }) }
 }

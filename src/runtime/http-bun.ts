@@ -1,0 +1,63 @@
+import type { Outgoing, Transport, TransportOptions } from './http.ts'
+import { addressOf } from './http.ts'
+import { probe } from './http-probe.ts'
+
+/** Seconds. Long enough for the requests of one pass, shorter than load balancers keep a connection. */
+const IDLE = 30
+
+/**
+ * Bun's own fetch. A FetchSession has connections of its own, so a new identity never meets those of an old one.
+ *
+ * `rejectUnauthorized` is always said: without it NODE_TLS_REJECT_UNAUTHORIZED=0 would switch verification off. The
+ * proxy is always said too: `false` keeps Bun from its own reading of the environment.
+ */
+export function openBun({ tls, connectTimeout, socket }: TransportOptions): Transport {
+  const session = new Bun.FetchSession({
+    tls,
+    keepAlive: { idleTimeout: IDLE },
+    ...(socket === undefined ? {} : { unix: socket }),
+  })
+  return {
+    async send({ request, proxy }) {
+      const watch = watchConnect({ request, proxy }, { tls, connectTimeout, socket })
+      try {
+        return await session.fetch(request, {
+          signal: AbortSignal.any([request.signal, watch.signal]),
+          redirect: 'manual',
+          proxy: proxy === undefined ? false : { url: proxy, respectNoProxy: false },
+        })
+      } finally {
+        watch.stop()
+      }
+    },
+    close() {
+      session.close()
+      return Promise.resolve()
+    },
+  }
+}
+
+/**
+ * Bun's fetch knows no connect time-out. A request without an answer at two thirds of it gets a second connection tried
+ * beside it; when that one cannot be set up either until the time-out, the request is given up. A server that is
+ * connected and slow is left to the caller's own time-out.
+ */
+function watchConnect(
+  { request, proxy }: Outgoing,
+  { tls, connectTimeout, socket }: TransportOptions,
+): { signal: AbortSignal; stop(): void } {
+  const abort = new AbortController()
+  const url = proxy ?? new URL(request.url)
+  const look = async (): Promise<void> => {
+    const seen = await probe({ ...addressOf(url), ...tls }, { limit: connectTimeout / 3 })
+    if (seen.code === 'ETIMEDOUT') abort.abort(new DOMException('connect', 'TimeoutError'))
+  }
+  const timer = setTimeout(
+    () => {
+      // A time-out of a Unix socket or of plain HTTP is the caller's: there is no handshake to look at.
+      if (socket === undefined && url.protocol === 'https:') void look()
+    },
+    (connectTimeout * 2) / 3,
+  )
+  return { signal: abort.signal, stop: () => clearTimeout(timer) }
+}
