@@ -1,4 +1,3 @@
-import type { ParsedToken } from '../clients/token.ts'
 import type { Identity, PendingEnrolment } from '../model/identity.ts'
 import type { Held } from '../model/guard.ts'
 import type { Problem } from '../model/problem.ts'
@@ -6,8 +5,9 @@ import type { Snapshot } from '../model/snapshot.ts'
 import type { HistoryEntry, Source, TokenStatus } from '../model/status.ts'
 import type { SourceProblem } from '../model/target.ts'
 import type { Duration, Instant } from '../model/time.ts'
-import type { Due, Facts, TargetName } from './next.ts'
+import type { Due, TargetName } from './next.ts'
 import type { Session } from './ports.ts'
+import type { TokenSeen } from './token-watch.ts'
 import type { AgentState } from './state.ts'
 
 /** What the loop knows between two steps. Only loop.ts changes it; all of it can be learned again after a crash. */
@@ -15,12 +15,20 @@ export type Memory = {
   startedAt: Instant
   owner: boolean
   identity?: Identity
+  /** When this process got it; undefined for one of an earlier run. */
+  obtainedAt?: Instant
   /** Why the newest identity on disk was not used. */
   identityProblem?: Problem
-  pending?: PendingEnrolment
+  pending: PendingEnrolment | undefined
   /** Open for `identity`. */
   session?: Session
-  token: TokenMemory
+  token: TokenSeen & { status: TokenStatus }
+  /** Digest of the token that `connect` is about: with another one it begins anew. */
+  connectToken?: string
+  /** A person asked for a new identity: the next untried token is used although the present one works. */
+  reconnect: boolean
+  /** When the Connector was last asked where the Director is. */
+  planeAskedAt: Instant
   snapshot?: Snapshot
   /** Problems of the snapshot as a whole: damaged, or credentials that vanished. */
   snapshotProblems: Problem[]
@@ -28,6 +36,7 @@ export type Memory = {
   /** Labels of the runtime as the Director has them. */
   runtimeLabels?: Record<string, unknown>
   state: AgentState
+  /** Attempts so far; connectDue() makes of it when the next one is due. */
   connect: Due
   renew: Due
   label: Due
@@ -39,13 +48,6 @@ export type Memory = {
   clockSkew?: Duration
   /** Last sign of life of the loop or of a request. */
   heartbeat: Instant
-}
-
-export type TokenMemory = {
-  status: TokenStatus
-  digest?: string
-  parsed?: ParsedToken
-  problem?: Problem
 }
 
 export type SourceMemory = Due & {
@@ -68,29 +70,4 @@ const HISTORY = 50
 
 export function remember(memory: Memory, entry: HistoryEntry): void {
   memory.history = [entry, ...memory.history].slice(0, HISTORY)
-}
-
-/**
- * Expired only when the local and the server-corrected clock both say so: a wrong clock on either side must not make
- * the agent give up an identity that works.
- */
-export function isExpired(identity: Identity, now: Instant, skew: Duration = 0): boolean {
-  return now >= identity.notAfter && now + skew >= identity.notAfter
-}
-
-/** What {@link next} decides on. */
-export function factsOf(memory: Memory, now: Instant): Facts {
-  const { identity, clockSkew } = memory
-  return {
-    now,
-    owner: memory.owner,
-    paused: memory.state.paused,
-    identity: identity !== undefined && !isExpired(identity, now, clockSkew),
-    snapshot: memory.snapshot !== undefined,
-    connect: memory.connect,
-    renew: memory.renew,
-    label: memory.label,
-    sources: memory.sources,
-    targets: memory.targets,
-  }
 }

@@ -5,6 +5,7 @@ import type { Secret } from '../model/secret.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { Problem } from '../model/problem.ts'
 import type { Status } from '../model/status.ts'
+import type { Duration, Instant } from '../model/time.ts'
 import type { AgentState } from './state.ts'
 
 /** Where the status goes. A reporter that cannot report keeps that to itself: the agent must not stop for it. */
@@ -13,16 +14,18 @@ export interface Reporter {
   report(status: Status, final: boolean): Promise<void>
 }
 
-/** What a person or the surroundings ask for. `reply` is called once, with the status after the work. */
-export type Trigger = {
+/** What a person or the surroundings ask for. `reply` is called once, when the loop has nothing more to do. */
+export type Trigger = Asked & {
   reply?: (outcome: TriggerOutcome) => void
-} & (
-  | { kind: 'sync' | 'renew' | 'reconnect' | 'pause' | 'resume' | 'tick' }
-  | { kind: 'approve'; hash: string }
-)
+  /** Set by the loop: why it is not done. */
+  refused?: Problem
+}
 
-/** Problems are those of the work that was asked for; none means done. */
-export type TriggerOutcome = { problems: Problem[]; status: Status }
+export type Asked =
+  { kind: 'sync' | 'renew' | 'reconnect' | 'pause' | 'resume' } | { kind: 'approve'; hash: string }
+
+/** The status says what came of it, unless it was refused as a whole. */
+export type TriggerOutcome = { status: Status; refused?: Problem }
 
 /** A queue of triggers. `next` waits for one, for the time to pass, or for the signal, whichever comes first. */
 export interface Triggers {
@@ -34,9 +37,9 @@ export interface TokenSource {
   read(): Promise<Secret | undefined>
 }
 
-/** Mutual exclusion between agents on one state; undefined when another one holds it. */
+/** Mutual exclusion between agents on one state. Throws already_running where waiting makes no sense. */
 export interface Ownership {
-  acquire(signal: AbortSignal): Promise<{ release(): Promise<void> } | undefined>
+  acquire(signal: AbortSignal): Promise<{ release(): Promise<void> }>
 }
 
 /** The last complete snapshot, kept over restarts. */
@@ -60,6 +63,8 @@ export interface Session {
 
 /** How the agent reaches Compass. */
 export interface Compass {
+  /** The latest answer of any server of Compass: when, by our clock, and how far its clock is ahead of ours. */
+  lastAnswer(): { at: Instant; skew: Duration } | undefined
   /** The token port: server TLS only. */
   enrolment(connectorUrl: string): { connector: Connector; close(): Promise<void> }
   /** mTLS with this key and certificate. */

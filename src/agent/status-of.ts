@@ -1,4 +1,6 @@
 import type { Application } from '../model/application.ts'
+import type { Held } from '../model/guard.ts'
+import { problem } from '../model/problem.ts'
 import type { Problem } from '../model/problem.ts'
 import type {
   ApplicationStatus,
@@ -9,11 +11,13 @@ import type {
   TargetStatus,
 } from '../model/status.ts'
 import type { Owner } from '../model/target.ts'
+import { MINUTE, formatDuration } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
+import { connectDue } from './connect.ts'
 import { labelDifferences } from './label.ts'
 import type { Labels } from './label.ts'
 import type { Memory, SourceMemory, TargetMemory } from './memory.ts'
-import { isExpired } from './memory.ts'
+import { isExpired } from '../model/renewal.ts'
 import type { Decision } from './next.ts'
 import type { Source } from '../model/status.ts'
 
@@ -58,7 +62,7 @@ export function statusOf(
     applications: (snapshot?.applications ?? []).map((application) =>
       applicationStatus(application, memory),
     ),
-    problems: problemsOf(memory),
+    problems: problemsOf(memory, now),
     history: memory.history,
     ...optional('clockSkew', clockSkew),
     insecure: frame.insecure,
@@ -139,24 +143,53 @@ function isOf(owner: Owner, application: string): boolean {
   return owner.slice === 'applications' && owner.application === application
 }
 
+/** Beyond this, certificates and tokens may seem not yet or no longer valid. */
+const SKEW_LIMIT = MINUTE
+
 /** Worst first: what a person must do before what the agent does by itself. */
-function problemsOf(memory: Memory): Problem[] {
+function problemsOf(memory: Memory, now: Instant): Problem[] {
+  const targets = Object.values(memory.targets)
   const all = [
     memory.identityProblem,
     memory.token.problem,
-    memory.connect.failure,
+    connectDue(memory, now).failure,
     memory.renew.failure,
     memory.label.failure,
     ...Object.values(memory.sources).map(({ failure }) => failure),
     ...memory.snapshotProblems,
-    ...Object.values(memory.targets).flatMap(({ failure, problems }) => [
+    ...memory.credentialsHeld.map(heldProblem),
+    ...targets.flatMap(({ failure, held, problems }) => [
       failure,
+      ...held.map(heldProblem),
       ...problems.map((p) => p.problem),
     ]),
+    skewProblem(memory),
   ].filter((problem) => problem !== undefined)
   const distinct = new Map(all.map((problem) => [`${problem.code} ${problem.message}`, problem]))
   return [...distinct.values()].sort(
     (a, b) => Number(a.turn === 'agent') - Number(b.turn === 'agent'),
+  )
+}
+
+function heldProblem(held: Held): Problem {
+  const code = {
+    last: 'deletions_waiting',
+    mass: 'deletions_held',
+    credentials: 'credentials_held',
+  } as const
+  const hint =
+    held.kind === 'last'
+      ? undefined
+      : `look with agent plan; if it is meant: agent approve ${held.hash}`
+  return problem(code[held.kind], held.reason, { hint, subject: held.target })
+}
+
+function skewProblem({ clockSkew = 0 }: Memory): Problem | undefined {
+  if (Math.abs(clockSkew) < SKEW_LIMIT) return undefined
+  const side = clockSkew > 0 ? 'behind' : 'ahead of'
+  return problem(
+    'clock_skewed',
+    `The clock here is ${formatDuration(Math.abs(clockSkew))} ${side} that of Compass`,
   )
 }
 

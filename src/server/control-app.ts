@@ -1,5 +1,5 @@
 import { Hono } from 'hono'
-import type { Trigger, TriggerOutcome } from '../agent/ports.ts'
+import type { Asked, Trigger, TriggerOutcome } from '../agent/ports.ts'
 import type { Status } from '../model/status.ts'
 
 const HASH = /^[0-9a-f]{12}$/
@@ -13,15 +13,15 @@ export function controlApp(
   ask: (trigger: Trigger) => void,
 ): Hono {
   const app = new Hono()
-  const asked = (trigger: Omit<Trigger, 'reply'>): Promise<TriggerOutcome> =>
-    new Promise((resolve) => ask({ ...trigger, reply: resolve } as Trigger))
+  const asked = (what: Asked): Promise<TriggerOutcome> =>
+    new Promise((resolve) => ask({ ...what, reply: resolve }))
   for (const kind of ['sync', 'renew', 'reconnect', 'pause', 'resume'] as const) {
     app.post(`/${kind}`, async (c) => c.json(await asked({ kind })))
   }
   app.post('/approve/:hash', async (c) => {
     const hash = c.req.param('hash')
     if (!HASH.test(hash)) return c.text('Cannot approve: a hash is 12 hex characters\n', 400)
-    return c.json(await asked({ kind: 'approve', hash } as Trigger))
+    return c.json(await asked({ kind: 'approve', hash }))
   })
   app.get('/status', (c) => {
     const status = view.status()

@@ -1,0 +1,95 @@
+import type {
+  Approval,
+  Deletion,
+  GuardConfig,
+  GuardOutcome,
+  GuardState,
+  Held,
+} from '../model/guard.ts'
+import { guard } from '../model/guard.ts'
+import { planChanges } from '../model/plan.ts'
+import type { Problem } from '../model/problem.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import type { Change, ChangeResult, Desired, Plan, SourceProblem } from '../model/target.ts'
+import type { Instant } from '../model/time.ts'
+import type { Target } from '../targets/target.ts'
+
+export type ApplyInput = {
+  target: Target
+  snapshot: Snapshot
+  guardState: GuardState
+  guard: GuardConfig
+  approvals: readonly Approval[]
+  now: Instant
+}
+
+/** What a pass over one target would do: nothing is written to find out. */
+export type Planned = {
+  plan: Plan
+  held: Held[]
+  /** Deletions that wait. */
+  waiting: Deletion[]
+  /** Problems of single applications or documents. */
+  problems: readonly SourceProblem[]
+  guardState: GuardState
+  spent: string[]
+  /** Objects of ours before the pass. */
+  objects: number
+}
+
+/** observe, render, plan, guard (design §2). */
+export async function planTarget(input: ApplyInput, signal: AbortSignal): Promise<Planned> {
+  const { target, snapshot } = input
+  const desired: Desired = { runtimeId: snapshot.runtimeId, applications: snapshot.applications }
+  const observed = await target.observe(signal)
+  const rendered = target.render(desired, observed)
+  const changes = planChanges(rendered, observed, desired)
+  const deletions = changes.filter(isDeletion)
+  const guarded: GuardOutcome = guard({
+    target: target.name,
+    deletions,
+    observed,
+    desired,
+    state: input.guardState,
+    fetchedAt: snapshot.fetchedAt,
+    now: input.now,
+    config: input.guard,
+    approvals: input.approvals,
+  })
+  const released = new Set(guarded.released.map(({ key }) => key))
+  const allowed = changes.filter((change) => !isDeletion(change) || released.has(change.key))
+  return {
+    plan: { target: target.name, changes: allowed },
+    held: guarded.held,
+    waiting: deletions.filter(({ key }) => !released.has(key)),
+    problems: rendered.problems,
+    guardState: guarded.state,
+    spent: guarded.spent,
+    objects: observed.objects.size,
+  }
+}
+
+export type ApplyOutcome = Planned & {
+  results: ChangeResult[]
+  /** What is wrong with the target after the pass. */
+  after: Problem[]
+}
+
+/** plan, apply, verify, and back when that finds what can be taken back (design §2). */
+export async function applyTarget(input: ApplyInput, signal: AbortSignal): Promise<ApplyOutcome> {
+  const { target } = input
+  const planned = await planTarget(input, signal)
+  const results = await target.apply(planned.plan, signal)
+  const after = (await target.verify?.(planned.plan, signal)) ?? []
+  if (after.length === 0 || target.restore === undefined) return { ...planned, results, after }
+  await target.restore(signal)
+  return { ...planned, results: results.map(reverted), after }
+}
+
+function isDeletion(change: Change): change is Deletion {
+  return change.kind === 'delete'
+}
+
+function reverted(result: ChangeResult): ChangeResult {
+  return result.outcome === 'applied' ? { ...result, outcome: 'reverted' } : result
+}

@@ -1,0 +1,54 @@
+import type { GuardConfig } from '../model/guard.ts'
+import type { Duration } from '../model/time.ts'
+import type { Window } from '../model/window.ts'
+import type { IdentityStore } from '../identity/store.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Target } from '../targets/target.ts'
+import type { Labels } from './label.ts'
+import type {
+  Compass,
+  Ownership,
+  Reporter,
+  SnapshotStore,
+  StateStore,
+  TokenSource,
+  Triggers,
+} from './ports.ts'
+
+/** The part of agent.yaml that the loop and its steps need. */
+export type AgentSettings = {
+  /** `name` of agent.yaml. */
+  name: string
+  /** `runtime.id`: checked against what the Director says. */
+  runtimeId?: string
+  /** `connector.url`; missing: the token names it. */
+  connectorUrl?: string
+  /** `director.interval` */
+  interval: Duration
+  labels: Labels
+  renewal: { threshold: number; windows: readonly Window[] }
+  guard: GuardConfig
+  insecure: boolean
+}
+
+/** All that the loop reaches of the world; the composition root (src/cli/compose.ts) makes one. */
+export type Deps = {
+  settings: AgentSettings
+  clock: Clock
+  /** A number in [0, 1), for jitter. */
+  random(): number
+  uuid(): string
+  log: Log
+  version: string
+  pid: number
+  store: IdentityStore
+  snapshots: SnapshotStore
+  states: StateStore
+  token: TokenSource
+  compass: Compass
+  targets: readonly Target[]
+  reporters: readonly Reporter[]
+  triggers: Triggers
+  ownership: Ownership
+}

@@ -1,0 +1,114 @@
+import type { Identity } from '../model/identity.ts'
+import { renewalCap } from '../model/backoff.ts'
+import type { AgentError } from '../model/problem.ts'
+import { nextRenewal, remainingLife, renewalOffset } from '../model/renewal.ts'
+import { SECOND, formatInstant } from '../model/time.ts'
+import type { Instant } from '../model/time.ts'
+import type { Deps } from './deps.ts'
+import type { Memory } from './memory.ts'
+import { notDue, succeeded } from './next.ts'
+import { noteDone, noteFailure, retryLater, saveState } from './retry.ts'
+
+/** HTTP `Date` has whole seconds, and an answer takes its time. */
+const CLOCK_NOISE = 2 * SECOND
+
+/** Takes over what the servers' clocks say, and plans the renewal by it. */
+export function recordClock(deps: Deps, memory: Memory, now: Instant): void {
+  const answer = deps.compass.lastAnswer()
+  if (answer === undefined) return
+  memory.heartbeat = Math.max(now, answer.at)
+  const skew = Math.abs(answer.skew) < CLOCK_NOISE ? 0 : answer.skew
+  const shift = memory.clockSkew === undefined ? Infinity : Math.abs(skew - memory.clockSkew)
+  if (shift < CLOCK_NOISE) return
+  memory.clockSkew = skew
+  if (memory.renew.failures === 0) planRenewal(deps, memory)
+}
+
+/** Opens the connections of the present identity, and ends those of the one before. */
+export async function openSession(deps: Deps, memory: Memory): Promise<void> {
+  const before = memory.session
+  if (memory.identity !== undefined) memory.session = deps.compass.session(memory.identity)
+  // Renewed or not, an open connection goes on with the certificate that it was made with.
+  await before?.close()
+}
+
+/** When the present identity is to be renewed. */
+export function planRenewal(deps: Deps, memory: Memory): void {
+  const { identity, clockSkew: skew, obtainedAt } = memory
+  if (identity === undefined) {
+    memory.renew = notDue
+    return
+  }
+  const { threshold, windows } = deps.settings.renewal
+  const offset = renewalOffset(`${identity.runtimeId} ${deps.settings.name}`)
+  const at = nextRenewal(
+    identity,
+    { threshold, windows, offset },
+    { now: deps.clock.now(), skew, obtainedAt },
+  )
+  memory.renew = succeeded(at)
+}
+
+/** From now on the attempts count for the token that is there. */
+export function recordConnectBegins(memory: Memory): void {
+  const { digest } = memory.token
+  if (memory.connectToken === digest) return
+  memory.connect = succeeded(memory.connect.nextAt)
+  if (digest === undefined) delete memory.connectToken
+  else memory.connectToken = digest
+}
+
+/** A token became an identity: everything is fetched at once. */
+export async function recordEnrolled(
+  deps: Deps,
+  memory: Memory,
+  identity: Identity,
+): Promise<void> {
+  const { pending } = memory
+  const resumed = pending?.stage === 'signed' && pending.chain === identity.chain
+  const enrolledWith = resumed ? pending.token?.digest : memory.token.digest
+  memory.reconnect = false
+  memory.connect = succeeded(deps.clock.now())
+  if (memory.snapshot?.runtimeId !== identity.runtimeId) delete memory.snapshot
+  await adopt(deps, memory, identity)
+  for (const source of Object.values(memory.sources))
+    Object.assign(source, succeeded(deps.clock.now()), { failure: undefined })
+  noteDone(deps, memory, `enrolled as runtime ${identity.runtimeId}`, factsOfIdentity(identity))
+  await saveState(deps, memory, enrolledWith === undefined ? {} : { enrolledWith })
+}
+
+/** The identity was replaced by one for the same runtime. */
+export async function recordAdopted(
+  deps: Deps,
+  memory: Memory,
+  identity: Identity,
+  why: string,
+): Promise<void> {
+  await adopt(deps, memory, identity)
+  noteDone(deps, memory, why, factsOfIdentity(identity))
+}
+
+async function adopt(deps: Deps, memory: Memory, identity: Identity): Promise<void> {
+  memory.identity = identity
+  memory.obtainedAt = deps.clock.now()
+  delete memory.identityProblem
+  planRenewal(deps, memory)
+  await openSession(deps, memory)
+}
+
+function factsOfIdentity(identity: Identity): Record<string, string> {
+  return { fingerprint: identity.fingerprint.slice(0, 16), until: formatInstant(identity.notAfter) }
+}
+
+export function recordConnectFailed(deps: Deps, memory: Memory, error: AgentError): void {
+  const before = memory.connect
+  memory.connect = retryLater(deps, before, error)
+  noteFailure(deps, memory, 'connect', { before, after: memory.connect, error })
+}
+
+export function recordRenewFailed(deps: Deps, memory: Memory, error: AgentError): void {
+  const { identity, clockSkew: skew, renew: before } = memory
+  const left = identity === undefined ? 0 : remainingLife(identity, { now: deps.clock.now(), skew })
+  memory.renew = retryLater(deps, before, error, renewalCap(left))
+  noteFailure(deps, memory, 'renew', { before, after: memory.renew, error })
+}

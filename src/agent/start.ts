@@ -1,0 +1,60 @@
+import { AgentError } from '../model/problem.ts'
+import type { Problem } from '../model/problem.ts'
+import type { LoadedIdentity } from '../identity/store.ts'
+import { notDue, succeeded } from './next.ts'
+import type { Deps } from './deps.ts'
+import { openSession, planRenewal } from './record-identity.ts'
+import type { Memory, TargetMemory } from './memory.ts'
+
+/** Learns again what the last run knew. What cannot be read is a problem to show: the agent starts all the same. */
+export async function openMemory(deps: Deps): Promise<Memory> {
+  const now = deps.clock.now()
+  const loaded = await readable(() => deps.store.load())
+  const pending = await readable(() => deps.store.loadPending())
+  const { snapshot, problem: snapshotProblem } = await deps.snapshots.load()
+  const state = await deps.states.load()
+  const identity = loaded.value?.identity
+  const identityProblem =
+    loaded.problem ?? (loaded.value as LoadedIdentity | undefined)?.fallback ?? pending.problem
+  const foreign =
+    snapshot !== undefined && identity !== undefined && snapshot.runtimeId !== identity.runtimeId
+  const memory: Memory = {
+    startedAt: now,
+    owner: true,
+    ...(identity === undefined ? {} : { identity }),
+    ...(identityProblem === undefined ? {} : { identityProblem }),
+    pending: pending.value,
+    ...(snapshot === undefined || foreign ? {} : { snapshot }),
+    token: { status: 'none' },
+    reconnect: false,
+    planeAskedAt: 0,
+    snapshotProblems: snapshotProblem === undefined ? [] : [snapshotProblem],
+    credentialsHeld: [],
+    state,
+    connect: succeeded(now),
+    renew: notDue,
+    label: notDue,
+    sources: { director: succeeded(now) },
+    targets: Object.fromEntries(
+      deps.targets.map((target) => [target.name, freshTarget(target.kind, now)]),
+    ),
+    history: [],
+    heartbeat: now,
+  }
+  await openSession(deps, memory)
+  planRenewal(deps, memory)
+  return memory
+}
+
+function freshTarget(kind: string, now: number): TargetMemory {
+  return { kind, held: [], problems: [], ...succeeded(now) }
+}
+
+async function readable<T>(read: () => Promise<T>): Promise<{ value?: T; problem?: Problem }> {
+  try {
+    return { value: await read() }
+  } catch (thrown) {
+    if (!(thrown instanceof AgentError)) throw thrown
+    return { problem: thrown.toProblem() }
+  }
+}

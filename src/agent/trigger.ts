@@ -1,0 +1,61 @@
+import { AgentError } from '../model/problem.ts'
+import type { Deps } from './deps.ts'
+import type { Memory } from './memory.ts'
+import { succeeded } from './next.ts'
+import type { Trigger } from './ports.ts'
+import { noteDone, saveState } from './retry.ts'
+
+/**
+ * Makes due what was asked for; next() does the rest. Throws when it cannot be done: approval_unknown, token_missing,
+ * identity_expired.
+ */
+export async function obey(deps: Deps, memory: Memory, trigger: Trigger): Promise<void> {
+  switch (trigger.kind) {
+    case 'sync':
+      return makeSyncDue(deps, memory)
+    case 'renew':
+      if (memory.identity === undefined)
+        throw new AgentError('token_missing', 'Cannot renew: there is no identity yet')
+      memory.renew = succeeded(deps.clock.now())
+      return
+    case 'reconnect':
+      if (memory.token.status !== 'unspent' && memory.token.status !== 'in-use') {
+        throw new AgentError(
+          'token_missing',
+          'Cannot reconnect: there is no token that was not used before',
+        )
+      }
+      memory.reconnect = true
+      return
+    case 'pause':
+    case 'resume':
+      noteDone(
+        deps,
+        memory,
+        trigger.kind === 'pause' ? 'paused by an operator' : 'resumed by an operator',
+      )
+      return saveState(deps, memory, { paused: trigger.kind === 'pause' })
+    case 'approve':
+      return approve(deps, memory, trigger.hash)
+  }
+}
+
+function makeSyncDue(deps: Deps, memory: Memory): void {
+  const now = deps.clock.now()
+  for (const due of [...Object.values(memory.sources), ...Object.values(memory.targets)])
+    due.nextAt = now
+}
+
+async function approve(deps: Deps, memory: Memory, hash: string): Promise<void> {
+  const held = [
+    ...memory.credentialsHeld,
+    ...Object.values(memory.targets).flatMap((target) => target.held),
+  ]
+  if (!held.some((one) => one.hash === hash)) {
+    throw new AgentError('approval_unknown', `Cannot approve ${hash}: nothing is held under it`)
+  }
+  makeSyncDue(deps, memory)
+  noteDone(deps, memory, `an operator approved ${hash}`)
+  const approvals = memory.state.approvals.filter((approval) => approval.hash !== hash)
+  await saveState(deps, memory, { approvals: [...approvals, { hash, at: deps.clock.now() }] })
+}
