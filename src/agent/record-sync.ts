@@ -110,9 +110,8 @@ export async function recordApplied(
   noteHeld(deps, memory, before.held, held)
   if (failure === undefined) {
     noteRecovery(deps, name, before)
-    const { failure: _, ...healthy } = common
     memory.targets[name] = {
-      ...healthy,
+      ...withoutFailure(common),
       ...succeeded(now + deps.settings.interval),
       lastSuccess: now,
     }
@@ -143,6 +142,12 @@ function targetOf(memory: Memory, name: TargetName): TargetMemory {
   const target = memory.targets[name]
   if (target === undefined) throw new RangeError(`no target is named ${name}`)
   return target
+}
+
+function withoutFailure(target: TargetMemory): TargetMemory {
+  const healthy = { ...target }
+  delete healthy.failure
+  return healthy
 }
 
 /** A change that failed, or what verification found. */

@@ -1,6 +1,5 @@
 import { AgentError } from '../model/problem.ts'
 import type { Problem } from '../model/problem.ts'
-import type { LoadedIdentity } from '../identity/store.ts'
 import { notDue, succeeded } from './next.ts'
 import type { Deps } from './deps.ts'
 import { openSession, planRenewal } from './record-identity.ts'
@@ -14,8 +13,7 @@ export async function openMemory(deps: Deps): Promise<Memory> {
   const { snapshot, problem: snapshotProblem } = await deps.snapshots.load()
   const state = await deps.states.load()
   const identity = loaded.value?.identity
-  const identityProblem =
-    loaded.problem ?? (loaded.value as LoadedIdentity | undefined)?.fallback ?? pending.problem
+  const identityProblem = loaded.problem ?? loaded.value?.fallback ?? pending.problem
   const foreign =
     snapshot !== undefined && identity !== undefined && snapshot.runtimeId !== identity.runtimeId
   const memory: Memory = {

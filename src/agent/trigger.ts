@@ -12,7 +12,8 @@ import { noteDone, saveState } from './retry.ts'
 export async function obey(deps: Deps, memory: Memory, trigger: Trigger): Promise<void> {
   switch (trigger.kind) {
     case 'sync':
-      return makeSyncDue(deps, memory)
+      makeSyncDue(deps, memory)
+      return
     case 'renew':
       if (memory.identity === undefined)
         throw new AgentError('token_missing', 'Cannot renew: there is no identity yet')

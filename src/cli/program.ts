@@ -27,8 +27,8 @@ export async function runProgram(program: Command, argv: string[]): Promise<void
   try {
     await program.parseAsync(argv, { from: 'user' })
   } catch (thrown) {
-    if (thrown instanceof CommanderError) return failUsage(thrown)
-    fail(thrown)
+    if (thrown instanceof CommanderError) failUsage(thrown)
+    else fail(thrown)
   }
 }
 

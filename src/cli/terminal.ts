@@ -1,4 +1,4 @@
-import type { Problem } from '../model/problem.ts'
+import type { Code, Problem } from '../model/problem.ts'
 import { AgentError, toAgentError } from '../model/problem.ts'
 import { env, isTerminal, setExitCode, stderr, stdout } from '../runtime/process.ts'
 
@@ -28,18 +28,13 @@ export function printProblem(problem: Problem): void {
   note(`agent: error: ${formatProblem(problem)}`)
 }
 
+const USAGE: ReadonlySet<Code> = new Set<Code>(['config_missing', 'config_invalid', 'usage'])
+
 /** The exit code for an error: what a script can act on. */
 export function exitCodeOf(error: AgentError): number {
-  switch (error.code) {
-    case 'config_missing':
-    case 'config_invalid':
-    case 'usage':
-      return EXIT.usage
-    case 'already_running':
-      return EXIT.locked
-    default:
-      return error.class === 'operator' ? EXIT.person : EXIT.failed
-  }
+  if (USAGE.has(error.code)) return EXIT.usage
+  if (error.code === 'already_running') return EXIT.locked
+  return error.class === 'operator' ? EXIT.person : EXIT.failed
 }
 
 /** Ends a command that failed: one message, one exit code. */
