@@ -29,7 +29,7 @@ export type ParseOptions = {
 /** Either a whole configuration, or everything that is wrong with it, in the order of the file. */
 export type Parsed =
   | { config: Config; warnings: ConfigProblem[]; problems?: never }
-  | { config?: never; problems: ConfigProblem[] }
+  | { config?: never; warnings?: never; problems: ConfigProblem[] }
 
 /** What is wrong, with its offset instead of a place for people. */
 type Finding = { offset: number; path: NodePath; message: string }

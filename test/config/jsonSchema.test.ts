@@ -41,7 +41,7 @@ describe('JSON Schema', () => {
 
   test('lets editors accept a variable wherever a single value stands', () => {
     const schema = new Map(fields(agentEditorSchema()).map(({ path, schema }) => [path, schema]))
-    const variable = { type: 'string', pattern: '\\$\\{' }
+    const variable: JsonSchema = { type: 'string', pattern: '\\$\\{' }
     for (const path of [
       'director.interval',
       'guard.ordinary.count',
