@@ -1,5 +1,5 @@
 import type { Duration, Instant } from '../model/time.ts'
-import { NEVER, formatInstant } from '../model/time.ts'
+import { NEVER } from '../model/time.ts'
 import type { Problem } from '../model/problem.ts'
 import type { Source } from '../model/status.ts'
 
@@ -93,12 +93,10 @@ function dues(all: Record<string, Due>): Instant[] {
 function idleReason(f: Facts, until: Instant): string {
   if (!f.identity) {
     const waiting = f.connect.failure?.code === 'token_missing' || until === NEVER
-    return waiting
-      ? 'waiting for a one-time token'
-      : `waiting to enrol until ${formatInstant(until)}`
+    return waiting ? 'waiting for a one-time token' : 'waiting to try again to enrol'
   }
   if (f.paused) return 'paused by an operator'
-  return `in step until ${formatInstant(until)}`
+  return 'nothing is due'
 }
 
 /** Nothing to do until something changes. */

@@ -1,0 +1,57 @@
+import { openConnector } from '../clients/connector.ts'
+import { openDirector } from '../clients/director.ts'
+import type { GraphqlSession } from '../clients/graphql.ts'
+import type { Duration, Instant } from '../model/time.ts'
+import { openHttp } from '../runtime/http.ts'
+import type { HttpSession, TlsClient } from '../runtime/http.ts'
+import type { ProxySettings } from '../runtime/proxy.ts'
+import type { Compass } from './ports.ts'
+
+export type CompassOptions = {
+  /** PEM blocks of further roots. */
+  ca: string[]
+  proxy?: ProxySettings
+  insecureSkipVerify: boolean
+  tenant?: string
+  instanceAuths: boolean
+  version: string
+  now(): Instant
+}
+
+/** Compass over the network: one HTTP session an identity, shared by Connector and Director. */
+export function openCompass(options: CompassOptions): Compass {
+  const { ca, insecureSkipVerify, version, now } = options
+  let answer: { at: Instant; skew: Duration } | undefined
+  const onServerDate = (server: Instant): void => {
+    const at = now()
+    answer = { at, skew: server - at }
+  }
+  const open = (identity?: TlsClient['identity']): HttpSession =>
+    openHttp({
+      tls: { ca, insecureSkipVerify, ...(identity === undefined ? {} : { identity }) },
+      ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
+    })
+  const at = (url: string, { fetch }: HttpSession): GraphqlSession => ({
+    url,
+    fetch,
+    now,
+    version,
+    onServerDate,
+  })
+  return {
+    lastAnswer: () => answer,
+    enrolment(url) {
+      const http = open()
+      return { connector: openConnector(at(url, http)), close: () => http.close() }
+    },
+    session({ key, chain, plane }) {
+      const http = open({ key, chain })
+      const { tenant, instanceAuths } = options
+      return {
+        connector: openConnector(at(plane.connectorUrl, http)),
+        director: openDirector({ ...at(plane.directorUrl, http), tenant, instanceAuths }),
+        close: () => http.close(),
+      }
+    },
+  }
+}

@@ -1,0 +1,38 @@
+import { decodeSnapshot, encodeSnapshot } from '../model/snapshot-codec.ts'
+import { AgentError } from '../model/problem.ts'
+import { readText, writeAtomic } from '../runtime/files.ts'
+import { join } from '../runtime/path.ts'
+import type { SnapshotStore, StateStore } from './ports.ts'
+import { decodeState, encodeState, initialState } from './state.ts'
+
+/** Larger than any snapshot: applications of 64 MiB pages, many times. */
+const SNAPSHOT_LIMIT = 1024 * 1024 * 1024
+
+/** `<state>/snapshot.json`, 0600: it holds credentials. A file that cannot be read is a problem; the next fetch heals it. */
+export function openSnapshotFile(directory: string): SnapshotStore {
+  const path = join(directory, 'snapshot.json')
+  return {
+    async load() {
+      try {
+        const text = await readText(path, SNAPSHOT_LIMIT)
+        return text === undefined ? {} : decodeSnapshot(text)
+      } catch (thrown) {
+        if (!(thrown instanceof AgentError)) throw thrown
+        return { problem: thrown.toProblem() }
+      }
+    },
+    save: (snapshot) => writeAtomic(path, encodeSnapshot(snapshot)),
+  }
+}
+
+/** `<state>/state.json`, 0600. */
+export function openStateFile(directory: string): StateStore {
+  const path = join(directory, 'state.json')
+  return {
+    async load() {
+      const text = await readText(path)
+      return text === undefined ? initialState : decodeState(text)
+    },
+    save: (state) => writeAtomic(path, encodeState(state)),
+  }
+}

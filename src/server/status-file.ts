@@ -1,0 +1,47 @@
+import type { Reporter } from '../agent/ports.ts'
+import type { Status } from '../model/status.ts'
+import { HOUR } from '../model/time.ts'
+import type { Instant } from '../model/time.ts'
+import { writeAtomic } from '../runtime/files.ts'
+import type { Log } from '../runtime/log.ts'
+import { join } from '../runtime/path.ts'
+
+/** Members of a status that only tell the time. */
+const TIMES = new Set(['at', 'nextAt', 'lastSuccess', 'renewAt', 'clockSkew', 'state', 'why'])
+
+/**
+ * Keeps `<state>/status.json` for `agent status` when no agent runs: written when anything but a time changes, hourly,
+ * and at the end.
+ */
+export function statusFile(directory: string, log: Log): Reporter {
+  const path = statusFilePath(directory)
+  let written: { content: string; at: Instant } | undefined
+  return {
+    async report(status, final) {
+      if (status.state !== 'idle') return
+      const content = JSON.stringify(status, (key, value: unknown) =>
+        TIMES.has(key) ? undefined : value,
+      )
+      const due =
+        written === undefined || written.content !== content || status.at - written.at >= HOUR
+      if (!due && !final) return
+      try {
+        await writeAtomic(path, `${JSON.stringify(status, null, 2)}\n`)
+        written = { content, at: status.at }
+      } catch (thrown) {
+        log.debug('cannot write the status file', { thrown })
+      }
+    },
+  }
+}
+
+export function statusFilePath(directory: string): string {
+  return join(directory, 'status.json')
+}
+
+/** A status as it was written: JSON has no infinity, so "never" came as null. */
+export function reviveStatus(text: string): Status {
+  return JSON.parse(text, (key, value: unknown) =>
+    value === null && (key === 'nextAt' || key === 'renewAt') ? Infinity : value,
+  ) as Status
+}
