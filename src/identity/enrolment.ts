@@ -208,13 +208,23 @@ function noMore(due: 'spent' | 'over', { firstSeen }: TokenIntent): AgentError {
   return new AgentError('token_spent', `Cannot enrol with this token again: ${why}`)
 }
 
-/** TLS or proxy failed before the token was sent. */
+/** Nothing was sent: the proxy or the server's certificate was in the way. */
 const NEVER_SENT = new Set<Code>([
   'tls_untrusted',
   'tls_name_mismatch',
   'tls_server_expired',
   'proxy_failed',
 ])
+
+/** Nor where there was no connection: `detail.reason` as the operating system or the runtime names it. */
+const NO_CONNECTION =
+  /^(ECONNREFUSED|ConnectionRefused|FailedToOpenSocket|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT)$/
+
+function wasNeverSent({ code, detail }: AgentError): boolean {
+  if (NEVER_SENT.has(code)) return true
+  const trouble = code === 'unreachable' || code === 'timed_out'
+  return trouble && NO_CONNECTION.test(String(detail['reason']))
+}
 
 type WithToken = PendingEnrolment & { token?: TokenIntent }
 
@@ -248,7 +258,5 @@ function outcome(token: TokenIntent, thrown: unknown, answered: boolean): TokenI
   if (thrown.detail['token'] === 'spent' && thrown.code !== 'token_refused') {
     return { ...token, spent: true }
   }
-  return NEVER_SENT.has(thrown.code)
-    ? { ...token, attempts: token.attempts.slice(0, -1) }
-    : undefined
+  return wasNeverSent(thrown) ? { ...token, attempts: token.attempts.slice(0, -1) } : undefined
 }
