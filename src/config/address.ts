@@ -2,8 +2,7 @@
 export type Address = { host: string; port: number }
 
 /** `HOST:PORT`, IPv6 in brackets. */
-export const ADDRESS =
-  /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)):(\d{1,5})$/
+const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)):(\d{1,5})$/
 
 /** The address of a text like `127.0.0.1:8090` or `[::1]:8090`; undefined when it is none. Port 0: any free one. */
 export function parseAddress(text: string): Address | undefined {

@@ -12,7 +12,7 @@ import { WANT_WINDOW, WINDOW, parseWindow } from './window.ts'
  * Descriptions stand before transformations: the JSON Schema describes what is written, not what becomes of it.
  */
 
-const UNPRINTABLE = /[\u0000-\u001f\u007f]/u
+const UNPRINTABLE = /\p{Cc}/u
 
 /** Any text of one line that is not empty. */
 export function text(about: string, want: string, examples: string[] = []) {

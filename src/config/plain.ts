@@ -8,7 +8,7 @@ export type Plain = {
   problems: { offset: number; path: NodePath; message: string }[]
 }
 
-export type PlainOptions = {
+type PlainOptions = {
   env: (name: string) => string | undefined
   /** Paths (as {@link pathKey}) whose replaced text is to be a number or a truth value, because the schema wants one. */
   typed: ReadonlySet<string>

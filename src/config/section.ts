@@ -23,7 +23,7 @@ type RunConfig = v.Config<v.BaseIssue<unknown>>
 type Dataset<Output> = v.OutputDataset<Output, v.BaseIssue<unknown>>
 
 /** What to call something that is not built yet. */
-export const NOT_YET = 'not in this version yet'
+const NOT_YET = 'not in this version yet'
 
 /** A mapping with known keys. `later`: keys that a coming version will know. */
 export function section<const Entries extends v.ObjectEntries>(

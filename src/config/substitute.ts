@@ -1,5 +1,5 @@
 /** Text with its variables replaced, and whatever is wrong with them. */
-export type Substituted = { text: string; problems: string[] }
+type Substituted = { text: string; problems: string[] }
 
 /** `$${` is an escape, `${NAME}` a variable, any other `${` a mistake. */
 const VARIABLE = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{/g

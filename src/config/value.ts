@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { Secret } from '../model/secret.ts'
-import { matching, path, text } from './fields.ts'
+import { matching, path } from './fields.ts'
 import { hidden, section } from './section.ts'
 
 /** Where a value comes from. Resolved at each use, so that a changed file or variable is seen without restart. */
@@ -16,6 +16,8 @@ export type ValueSource =
 export const VALUE_TITLE = 'value'
 
 const WANT = 'exactly one of file, env, credential, value'
+
+const WANT_VALUE = 'the value as text'
 
 /** The schema of a {@link ValueSource}. `base`: absolute directory that relative paths are taken from. */
 export function valueSource(about: string, base: string) {
@@ -42,7 +44,13 @@ export function valueSource(about: string, base: string) {
       ),
     ),
     value: v.exactOptional(
-      hidden(text('The value itself; better to keep it out of this file.', 'the value as text')),
+      hidden(
+        v.pipe(
+          v.string(WANT_VALUE),
+          v.description('The value itself, of any number of lines; better kept out of this file.'),
+          v.nonEmpty(WANT_VALUE),
+        ),
+      ),
     ),
   }
   return v.pipe(

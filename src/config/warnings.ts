@@ -4,7 +4,7 @@ import type { NodePath } from './problem.ts'
 import type { ValueSource } from './value.ts'
 
 /** Something that is allowed, but that a careful operator wants to know. */
-export type Warning = { path: NodePath; message: string }
+type Warning = { path: NodePath; message: string }
 
 /** What to say about a valid configuration. `env` is that of this process, which may differ from the service's. */
 export function warningsOf(config: Config, env: (name: string) => string | undefined): Warning[] {

@@ -29,13 +29,13 @@ export type ScalarNode = Base & {
   plain: boolean
 }
 
-export type ListNode = Base & { kind: 'list'; items: YamlNode[] }
+type ListNode = Base & { kind: 'list'; items: YamlNode[] }
 
-export type MapNode = Base & { kind: 'map'; entries: Map<string, MapEntry> }
+type MapNode = Base & { kind: 'map'; entries: Map<string, MapEntry> }
 
 export type MapEntry = { keyOffset: number; node: YamlNode }
 
-export type YamlProblem = { offset: number; message: string }
+type YamlProblem = { offset: number; message: string }
 
 /** Aliases may repeat what stands once, but not grow the document beyond this ("billion laughs"). */
 const MAX_NODES = 20_000

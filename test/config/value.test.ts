@@ -23,6 +23,13 @@ describe('value source', () => {
     expect(await read('{credential: token}')).toBe('from-systemd')
   })
 
+  test('may have many lines, as certificates do', async () => {
+    const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----'
+    const text = `version: 1\nconnector:\n  ca:\n    value: |\n${pem.replace(/^/gm, '      ')}\n`
+    const { ca } = configOf(text).connector
+    expect(ca && (await resolveValue(ca, readers({})))?.reveal()).toBe(pem)
+  })
+
   test('is undefined when there is nothing, or only white space', async () => {
     const surroundings = readers({ '/empty': ' \n' })
     const sources: ValueSource[] = [
