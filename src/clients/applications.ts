@@ -97,8 +97,7 @@ class Reader {
   }
 
   #labels(data: Json): Record<string, unknown> {
-    const runtime = data.objectOrNone('runtime')
-    if (runtime !== undefined) return runtime.record('labels')
+    if (data.any('runtime') !== null) return data.object('runtime').record('labels')
     const cannot = `Cannot ${WHAT} at ${hostOf(this.#fetching.session.url)}`
     throw new AgentError('identity_refused', `${cannot}: it does not show this runtime (null)`)
   }
