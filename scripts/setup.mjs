@@ -13,6 +13,7 @@ import * as fs from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { endAs, runChild } from './child.mjs'
+import { bunPackage } from './platform.mjs'
 
 const VERBS = ['start', 'test', 'build', 'check', 'conformance', 'bench', 'soak']
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -167,20 +168,6 @@ function findBun() {
 function isExecutable(path) {
   // Before the install script has run, node_modules/bun/bin/bun.exe is a text of some hundred bytes.
   return (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 1_000_000
-}
-
-/** The npm package under @oven/ that holds Bun for this machine. */
-function bunPackage() {
-  const arch = process.arch === 'arm64' ? 'aarch64' : process.arch
-  return `bun-${process.platform}-${arch}${isMusl() ? '-musl' : ''}`
-}
-
-function isMusl() {
-  if (process.platform !== 'linux') return false
-  const report = /** @type {{ header?: { glibcVersionRuntime?: string } }} */ (
-    process.report.getReport()
-  )
-  return report.header?.glibcVersionRuntime === undefined
 }
 
 function missingBun() {

@@ -1,0 +1,114 @@
+/**
+ * npm run build [-- --all] [-- NAME…]   dist/agent.mjs and the executable for this machine, for all, or for those named
+ *
+ * What is built already from the same inputs is not built again (dist/.stamp), so that `npm start` is quick.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ENTRIES, bundle } from './bundle.ts'
+import { type Platform, PLATFORMS, compile, hostPlatform } from './executable.ts'
+import { INPUTS, ROOT, productVersion } from './repository.ts'
+
+const DIST = join(ROOT, 'dist')
+const STAMP = join(DIST, '.stamp')
+
+/** What {@link build} made or found up to date; paths are absolute. */
+export type Built = { bundle: string; executables: string[] }
+
+/** Builds the bundles and one executable for each platform. Throws an Error that says what cannot be built. */
+export async function build(platforms: readonly Platform[]): Promise<Built> {
+  const inputs = hashInputs()
+  mkdirSync(DIST, { recursive: true })
+  for (const { name, source } of ENTRIES)
+    await unlessBuilt(`${name}.mjs`, inputs, async (outfile) => {
+      const fresh = `${outfile}.new`
+      await bundle(source, { outfile: fresh, version: productVersion() })
+      renameSync(fresh, outfile)
+    })
+  const main = join(DIST, 'agent.mjs')
+  const executables: string[] = []
+  for (const platform of platforms) {
+    const name = `agent-${platform.name}`
+    await unlessBuilt(name, inputs, (outfile) => compile(main, outfile, platform))
+    executables.push(join(DIST, name))
+  }
+  return { bundle: main, executables }
+}
+
+/** SHA-256 over all that decides what the product is: sources, these scripts, the locked packages, the version. */
+function hashInputs(): string {
+  const hash = createHash('sha256').update(`${Bun.version} ${productVersion()}`)
+  for (const file of INPUTS.flatMap(filesBelow)) {
+    const content = readFileSync(join(ROOT, file))
+    hash.update(`\n${file} ${content.length}\n`).update(content)
+  }
+  return hash.digest('hex')
+}
+
+/** All files below a path relative to the root, sorted; the path itself when it is a file. */
+function filesBelow(path: string): string[] {
+  const full = join(ROOT, path)
+  if (statSync(full).isFile()) return [path]
+  return readdirSync(full, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(ROOT.length + 1))
+    .sort()
+}
+
+async function unlessBuilt(
+  name: string,
+  inputs: string,
+  make: (outfile: string) => void | Promise<void>,
+): Promise<void> {
+  const outfile = join(DIST, name)
+  if (existsSync(outfile) && readStamp()[name] === inputs) return
+  const started = performance.now()
+  await make(outfile)
+  writeFileSync(STAMP, JSON.stringify({ ...readStamp(), [name]: inputs }, null, 2))
+  const seconds = ((performance.now() - started) / 1000).toFixed(1)
+  const megabytes = (statSync(outfile).size / 1e6).toFixed(1)
+  process.stderr.write(`built dist/${name} (${megabytes} MB, ${seconds} s)\n`)
+}
+
+function readStamp(): Record<string, string> {
+  try {
+    return JSON.parse(readFileSync(STAMP, 'utf8')) as Record<string, string>
+  } catch {
+    return {}
+  }
+}
+
+/** dist/SHA256SUMS over all that was built, in the form that `sha256sum -c` reads. */
+function writeSums(built: Built): void {
+  const lines = [built.bundle, ...built.executables].map((file) => {
+    const sum = createHash('sha256').update(readFileSync(file)).digest('hex')
+    return `${sum}  ${file.slice(DIST.length + 1)}\n`
+  })
+  writeFileSync(join(DIST, 'SHA256SUMS'), lines.join(''))
+}
+
+/** The platforms that the command line asks for; throws an Error when it cannot be understood. */
+function asked(args: string[]): readonly Platform[] {
+  if (args.includes('--all')) return PLATFORMS
+  if (args.length === 0) return hostPlatform === undefined ? [] : [hostPlatform]
+  return args.map((name) => {
+    const platform = PLATFORMS.find((known) => known.name === name)
+    if (platform !== undefined) return platform
+    const known = PLATFORMS.map((one) => one.name).join(', ')
+    throw new Error(`Cannot build for '${name}': want --all or one of ${known}`)
+  })
+}
+
+if (import.meta.main) {
+  try {
+    const built = await build(asked(process.argv.slice(2)))
+    if (built.executables.length === PLATFORMS.length) writeSums(built)
+    for (const file of [built.bundle, ...built.executables])
+      console.log(file.slice(ROOT.length + 1))
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    process.exit(1)
+  }
+}

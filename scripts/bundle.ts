@@ -1,0 +1,45 @@
+/**
+ * src/main.ts and all that it imports as one file, dist/agent.mjs, for Bun, Deno 2 and Node 22.19 or later.
+ *
+ * The same input gives the same bytes, wherever the clone is: undici asks for `__filename`, which `bun build --compile`
+ * would replace by the absolute path of the bundle on the build machine, so that it is defined away here.
+ */
+import { build } from 'esbuild'
+import { join } from 'node:path'
+import { ROOT } from './repository.ts'
+
+/** An entry point of the product; the executable is compiled from `agent`. */
+export type Entry = { name: string; source: string }
+
+/** A second entry point (the Kubernetes client, loaded by a computed path) is a line here. */
+export const ENTRIES: readonly Entry[] = [{ name: 'agent', source: 'src/main.ts' }]
+
+// Packages that are CommonJS call `require` for Node's own modules, which an ES module does not have.
+const REQUIRE =
+  "import { createRequire as __createRequire } from 'node:module'\n" +
+  'const require = __createRequire(import.meta.url)'
+
+/** Bundles one entry point into `outfile` (absolute). Throws an Error whose message is esbuild's list of problems. */
+export async function bundle(
+  source: string,
+  { outfile, version }: { outfile: string; version: string },
+): Promise<void> {
+  await build({
+    entryPoints: [join(ROOT, source)],
+    outfile,
+    absWorkingDir: ROOT,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node22',
+    external: ['bun:*'],
+    define: {
+      AGENT_VERSION: JSON.stringify(version),
+      __filename: 'undefined',
+      __dirname: 'undefined',
+    },
+    banner: { js: REQUIRE },
+    legalComments: 'inline',
+    logLevel: 'silent',
+  })
+}
