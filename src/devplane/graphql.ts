@@ -1,6 +1,7 @@
 import {
   execute,
   GraphQLError,
+  isObjectType,
   Kind,
   OperationTypeNode,
   parse,
@@ -75,6 +76,19 @@ export class GraphqlEngine {
       ...(request.variables === undefined ? {} : { variableValues: request.variables }),
       ...(request.operationName === undefined ? {} : { operationName: request.operationName }),
     })
+  }
+}
+
+/** Functions of a type's fields; each says itself what it takes. */
+export type Resolvers = Record<string, (source: never, args: never, context: never) => unknown>
+
+/** Gives fields of a type of a schema their resolvers; the others read the property of their name. */
+export function addResolvers(schema: GraphQLSchema, type: string, resolvers: Resolvers): void {
+  const object = schema.getType(type)
+  for (const [name, resolve] of Object.entries(resolvers)) {
+    const field = isObjectType(object) ? object.getFields()[name] : undefined
+    if (field === undefined) throw new TypeError(`Cannot resolve ${type}.${name}: no such field`)
+    Object.assign(field, { resolve })
   }
 }
 

@@ -72,20 +72,16 @@ export class KnobBoard {
 
   /** The rules that still hold, as JSON. */
   active(): Record<string, unknown> {
-    const held = KNOB_NAMES.map((name) => [
-      name,
-      this.#rules[name]?.filter(({ count }) => count > 0).map(describeRule) ?? [],
-    ])
-    return Object.fromEntries(held.filter(([, rules]) => rules !== undefined && rules.length > 0))
+    const active: Record<string, unknown> = {}
+    for (const name of KNOB_NAMES) {
+      const rules = this.#rules[name]?.filter(({ count }) => count > 0) ?? []
+      if (rules.length > 0) active[name] = rules.map(describeRule)
+    }
+    return active
   }
 }
 
-function takeOne<K extends KnobName>(
-  rules: Rules,
-  taken: Taken,
-  name: K,
-  scopes: ReadonlySet<Scope>,
-): void {
+function takeOne(rules: Rules, taken: Taken, name: KnobName, scopes: ReadonlySet<Scope>): void {
   for (const rule of rules[name] ?? []) {
     if (rule.count <= 0) continue
     if (rule.operation !== undefined && !rule.operation.some((scope) => scopes.has(scope))) continue
@@ -94,17 +90,12 @@ function takeOne<K extends KnobName>(
       continue
     }
     rule.count -= 1
-    taken[name] = rule.value
+    Object.assign(taken, { [name]: rule.value })
     return
   }
 }
 
-function setOne<K extends KnobName>(
-  rules: Rules,
-  name: K,
-  setting: unknown,
-  problems: string[],
-): void {
+function setOne(rules: Rules, name: KnobName, setting: unknown, problems: string[]): void {
   if (setting === false || setting === null || setting === undefined) {
     // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the name is one of the table
     delete rules[name]
@@ -170,6 +161,15 @@ function describeRule(rule: Rule<unknown>): Record<string, unknown> {
 function unknownKnob(name: string): string {
   const meant = nearest(name, KNOB_NAMES)
   return `unknown knob "${name}", ${meant === undefined ? 'GET /knobs lists them' : `did you mean "${meant}"?`}`
+}
+
+/** The table of all knobs as JSON. */
+export function knobTable(): Record<string, { takes: string; standard: unknown; help: string }> {
+  const rows = KNOB_NAMES.map((name) => {
+    const { wants, standard, help } = KNOBS[name]
+    return [name, { takes: wants, standard, help }] as const
+  })
+  return Object.fromEntries(rows)
 }
 
 /** The table of all knobs for people. */
