@@ -56,7 +56,8 @@ const REFUSAL_BYTES = 256 * 1024
  * Sends one POST and reads its answer, whatever its status.
  *
  * Throws AgentError: timed_out and answer_too_large of its own, unreachable when fetch or the body breaks, and what the
- * fetch throws as AgentError. `detail.status` is set when the answer had begun. Rejects with the reason of the signal
+ * fetch throws as AgentError. `detail.status` is set when the answer had begun, `detail.reason` to the code of a transport
+ * error where that is known. Rejects with the reason of the signal
  * when that is aborted.
  */
 export async function post(endpoint: Endpoint, request: Post): Promise<Answer> {
@@ -76,8 +77,11 @@ export async function post(endpoint: Endpoint, request: Post): Promise<Answer> {
       throw new AgentError('timed_out', message, { detail: { ...progress, limit: time } })
     }
     if (thrown instanceof AgentError) throw thrown
-    const message = `${cannot}: the connection failed${reasonOf(thrown)}`
-    throw new AgentError('unreachable', message, { detail: { ...progress } })
+    const reason = reasonOf(thrown)
+    const message = `${cannot}: the connection failed${reason === undefined ? '' : ` (${reason})`}`
+    throw new AgentError('unreachable', message, {
+      detail: { ...progress, ...(reason === undefined ? {} : { reason }) },
+    })
   } finally {
     deadline.close()
   }
@@ -217,11 +221,11 @@ function retryAfter(text: string | null, serverNow: Instant): Duration | undefin
 }
 
 /** The code of a transport error (`ECONNRESET`), never its text: that may hold the address with its query. */
-function reasonOf(thrown: unknown): string {
-  if (typeof thrown !== 'object' || thrown === null) return ''
+function reasonOf(thrown: unknown): string | undefined {
+  if (typeof thrown !== 'object' || thrown === null) return undefined
   const { code, cause } = thrown as { code?: unknown; cause?: unknown }
-  if (typeof code === 'string' && /^\w{3,60}$/.test(code)) return ` (${code})`
-  return cause === undefined ? '' : reasonOf(cause)
+  if (typeof code === 'string' && /^\w{3,60}$/.test(code)) return code
+  return reasonOf(cause)
 }
 
 function megabytes(bytes: number): string {

@@ -238,7 +238,7 @@ test('a port where nobody listens is unreachable', async () => {
   await server.close()
   const error = await failureOf(openDirector(sessionTo(server)).viewer(aCall()))
   expect(error).toMatchObject({ code: 'unreachable', class: 'retry' })
-  expect(error.detail).toEqual({ requestId: 'runtime-1_5e0c' })
+  expect(error.detail).toEqual({ reason: expect.any(String), requestId: 'runtime-1_5e0c' })
 })
 
 test('a server that closes without an answer is unreachable', async () => {
