@@ -50,7 +50,7 @@ const USUAL_BITS = 2048
 const CLOCK_LEEWAY: Duration = DAY
 
 /** Key and CSR for a configuration that may come later. */
-export type RequestMaker = (
+type RequestMaker = (
   configuration: ConnectorConfiguration,
 ) => Promise<{ key: Secret; csr: string; subject: string; plane: Plane }>
 
@@ -88,7 +88,7 @@ function unknownAlgorithm(name: string): AgentError {
 }
 
 /** The answer to the signing call. */
-export type Answer = Awaited<ReturnType<Connector['sign']>>
+type Answer = Awaited<ReturnType<Connector['sign']>>
 
 /**
  * The stage after `signing`, once the certificate is for our key, in a chain in order, for the subject that was asked,

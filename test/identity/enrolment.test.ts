@@ -55,7 +55,11 @@ async function failure(attempt: Promise<unknown>): Promise<AgentError> {
     () => 'it succeeded',
     (error: unknown) => error,
   )
-  if (thrown instanceof AgentError) return thrown
+  if (thrown instanceof AgentError) {
+    const shown = `${thrown.message} ${thrown.hint} ${JSON.stringify(thrown.detail)}`
+    expect(shown).not.toMatch(/token-[12]|PRIVATE KEY/)
+    return thrown
+  }
   throw new Error(`no AgentError: ${String(thrown)}`)
 }
 

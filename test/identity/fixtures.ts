@@ -2,16 +2,14 @@
 import type { DistinguishedName } from '../../src/identity/subject.ts'
 import { identityOf } from '../../src/identity/store.ts'
 import { createCa, issueCertificate, type Authority } from '../../src/identity/x509.ts'
-import type { Identity, Plane } from '../../src/model/identity.ts'
+import type { Identity } from '../../src/model/identity.ts'
 import { DAY, type Instant } from '../../src/model/time.ts'
 import { generateRsaKey, type KeyPair } from '../../src/runtime/keys.ts'
+import { PLANE } from './plane.ts'
+
+export { PLANE }
 
 export const NOW: Instant = Date.UTC(2026, 10, 21, 12)
-
-export const PLANE: Plane = {
-  connectorUrl: 'https://mtls.compass.example/connector/graphql',
-  directorUrl: 'https://mtls.compass.example/director/graphql',
-}
 
 export const SUBJECT = 'O=Org,OU=OrgUnit,L=locality,ST=province,C=DE,CN=system-auth-1'
 

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'bun:test'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createHash, createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
-import type { DistinguishedName } from '../../src/identity/subject.ts'
+import {
+  formatSubject,
+  parseSubject,
+  subjectFits,
+  type DistinguishedName,
+} from '../../src/identity/subject.ts'
+import { identityOf } from '../../src/identity/store.ts'
 import {
   certificateSubject,
   createCa,
@@ -10,6 +17,8 @@ import {
 } from '../../src/identity/x509.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { DAY, SECOND } from '../../src/model/time.ts'
+import { needsShared, shared } from '../shared.ts'
+import { PLANE } from './plane.ts'
 
 const NOW = Date.UTC(2026, 10, 21, 12)
 const { privateKey, publicKey } = generateKeyPairSync('rsa', {
@@ -164,4 +173,43 @@ describe('the certificate authority', () => {
     )
     expect(new Set(prints).size).toBe(2)
   })
+})
+
+describe('what a real Connector said', () => {
+  const decoded = (name: string): { csr: string; chain: string; subject: string } => {
+    const read = (file: string) =>
+      JSON.parse(readFileSync(new URL(`recordings/connector/${file}.json`, shared), 'utf8'))
+    const { request, response } = read(name)
+    const csr: string = /csr: "([^"]+)"/.exec(request.body.query)?.[1] ?? request.body.variables.csr
+    const info = read('configuration-with-token').response.body.data.result
+    return {
+      csr: atob(csr.replaceAll('\\n', '')),
+      chain: atob(response.body.data.result.certificateChain),
+      subject: info.certificateSigningRequestInfo.subject,
+    }
+  }
+
+  needsShared.each(['sign-with-token', 'mtls-renew'])('is understood: %s', async (name) => {
+    const { csr, chain, subject } = decoded(name)
+    const request = await parseCsr(csr)
+    expect(request.verifies).toBe(true)
+    const asked = parseSubject(formatSubject(request.subject))
+    expect(asked.map(({ type }) => type)).toEqual(parseSubject(subject).map(({ type }) => type))
+    expect(subjectFits(asked, certificateSubject(chain))).toBe(true)
+    expect(() => identityOf({ key, chain, plane: PLANE, runtimeId: 'r' })).toThrow(
+      'Cannot use the client certificate: it is for another key',
+    )
+  })
+})
+
+test('nothing but the dev plane loads the X.509 library before it is needed', () => {
+  const source = new URL('../../src/', import.meta.url)
+  const early = readdirSync(source, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.startsWith('devplane/'))
+    .filter((name) =>
+      /^import (?!type)[^;]*?from '[^']*x509[^']*'/m.test(
+        readFileSync(new URL(name, source), 'utf8').replaceAll(/^import type .*$/gm, ''),
+      ),
+    )
+  expect(early).toEqual(['identity/x509.ts'])
 })
