@@ -200,6 +200,14 @@ describe('errors of the fetch', () => {
   })
 })
 
+test('a redirect that a fetch gives back is refused here too, and not followed', async () => {
+  await using server = await serve(() => ({ status: 302, headers: { location: '/elsewhere' } }))
+  const { fetch } = globalThis
+  const error = await failureOf(openDirector(sessionTo(server, { fetch })).viewer(aCall()))
+  expect(error).toMatchObject({ code: 'redirect_refused', class: 'operator' })
+  expect(server.seen).toHaveLength(1)
+})
+
 test('a body is given as it came, byte by byte over chunks', async () => {
   const text = 'ä🦀'.repeat(1000)
   await using server = await serve((_seen, response) => {

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { AgentError } from '../../src/model/problem.ts'
 import type { Endpoint } from '../../src/clients/http.ts'
 import type { Call } from '../../src/clients/graphql.ts'
+import { openHttp } from '../../src/runtime/http.ts'
 
 /** One request as the server saw it. */
 export type Seen = { headers: IncomingHttpHeaders; path: string; method: string; body: string }
@@ -58,9 +59,12 @@ export function json(value: unknown, status = 200): Reply {
 
 export const NOW = Date.parse('2026-11-21T06:00:00Z')
 
+/** The fetch of the agent itself: no proxy of the environment, a session for all tests. */
+const { fetch } = openHttp({ tls: {}, proxy: { except: ['*'] } })
+
 /** A session to a server. */
 export function sessionTo(server: { url: string }, more: Partial<Endpoint> = {}): Endpoint {
-  return { url: server.url, fetch: globalThis.fetch, now: () => NOW, ...more }
+  return { url: server.url, fetch, now: () => NOW, ...more }
 }
 
 export function aCall(signal = new AbortController().signal): Call {
