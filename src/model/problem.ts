@@ -165,6 +165,9 @@ export const PROBLEMS = {
   output_foreign: operator(
     'the directory holds files that are not of this agent: choose another, or empty it',
   ),
+  output_damaged: operator(
+    'move the directory away: the agent writes all of it anew; nothing is deleted before',
+  ),
   output_unsafe: operator('the directory can be changed by other users: correct owner and mode'),
   disk_full: operator('free space on the disk; the agent goes on by itself'),
   disk_failed: operator('the disk refuses: look at mount options, permissions and the kernel log'),

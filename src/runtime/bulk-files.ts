@@ -1,25 +1,16 @@
 import * as fs from 'node:fs'
 import { setImmediate } from 'node:timers'
 import { diskError, errorCode } from './disk-error.ts'
-import { replaceSymlink } from './files.ts'
+import { factsOf, isAbsent, lookAt } from './file-facts.ts'
+import type { FileFacts } from './file-facts.ts'
+import { replaceSymlink, writeAtomic } from './files.ts'
+import { openGlance } from './glance.ts'
+import type { Glance } from './glance.ts'
 import { syncFileSystem } from './sync.ts'
-
-/** What `lstat` says, in numbers: compared ten thousand times a pass. */
-export type FileFacts = {
-  kind: 'file' | 'directory' | 'symlink' | 'other'
-  size: number
-  /** As exact as a number holds: some 200 ns. */
-  mtimeMs: number
-  inode: number
-  /** Permission bits with set-id and sticky. */
-  mode: number
-  uid: number
-  gid: number
-}
 
 /**
  * Many small files in a row, without a promise for each (a generation has ten thousand; async calls cost three times
- * the CPU). Nothing is synced but by `sync` and `swap`. Errors are AgentError `disk_full` or `disk_failed`, naming the
+ * the CPU). Nothing is synced but by `replace`, `sync` and `swap`. Errors are AgentError `disk_full` or `disk_failed`, naming the
  * path; nothing follows a symlink at the last part of a path, except `list` and `read`.
  *
  * An interface, so that tests can let any single operation fail.
@@ -27,6 +18,8 @@ export type FileFacts = {
 export interface BulkFiles {
   /** Undefined: nothing is there. */
   look(path: string): FileFacts | undefined
+  /** As `look`, for many files below one directory. */
+  glance(directory: string): Promise<Glance>
   /** Names in a directory, sorted; undefined: nothing is there. */
   list(path: string): string[] | undefined
   /** UTF-8; undefined: nothing is there. */
@@ -44,6 +37,8 @@ export interface BulkFiles {
   rename(from: string, to: string): void
   /** A file, or a directory with all that is in it. Nothing there is fine. */
   remove(path: string): void
+  /** A single file, whole or not at all and synced, as writeAtomic. */
+  replace(path: string, data: string, as: Access): Promise<void>
   /** Everything below `path` is on disk when this resolves. */
   sync(path: string): Promise<void>
   /** Points a symlink elsewhere in one step, and syncs its directory. */
@@ -59,6 +54,7 @@ const NO_LINKS = new Set(['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', '
 
 export const bulkFiles: BulkFiles = {
   look: (path) => on('look at', path, () => lookAt(path)),
+  glance: openGlance,
   list: (path) => ifThere('list', path, () => fs.readdirSync(path).sort()),
   read: (path) => ifThere('read', path, () => fs.readFileSync(path, 'utf8')),
   readLink: (path) => on('read', path, () => fs.readlinkSync(path)),
@@ -72,6 +68,8 @@ export const bulkFiles: BulkFiles = {
   link: (existing, name) => on('link', name, () => tryLink(existing, name)),
   rename: (from, to) => on('rename', from, () => fs.renameSync(from, to)),
   remove: (path) => on('remove', path, () => fs.rmSync(path, { recursive: true, force: true })),
+  replace: (path, data, { mode, gid }) =>
+    writeAtomic(path, data, gid === undefined ? { mode } : { mode, gid }),
   sync: syncFileSystem,
   swap: replaceSymlink,
   pause: () => new Promise((resolve) => setImmediate(resolve)),
@@ -94,21 +92,6 @@ function ifThere<T>(action: string, path: string, work: () => T): T | undefined 
       throw thrown
     }
   })
-}
-
-function isAbsent(thrown: unknown): boolean {
-  const code = errorCode(thrown)
-  return code === 'ENOENT' || code === 'ENOTDIR'
-}
-
-function lookAt(path: string): FileFacts | undefined {
-  try {
-    const stat = fs.lstatSync(path, { throwIfNoEntry: false })
-    return stat && factsOf(stat)
-  } catch (thrown) {
-    if (isAbsent(thrown)) return undefined
-    throw thrown
-  }
 }
 
 function writeNew(path: string, data: string, { mode, gid }: Access): FileFacts {
@@ -142,31 +125,5 @@ function tryLink(existing: string, name: string): boolean {
   } catch (thrown) {
     if (NO_LINKS.has(errorCode(thrown) ?? '')) return false
     throw thrown
-  }
-}
-
-function factsOf(stat: fs.Stats): FileFacts {
-  return {
-    kind: kindOf(stat.mode),
-    size: stat.size,
-    mtimeMs: stat.mtimeMs,
-    inode: stat.ino,
-    mode: stat.mode & 0o7777,
-    uid: stat.uid,
-    gid: stat.gid,
-  }
-}
-
-/** From the bits themselves: four method calls less for each of ten thousand files. */
-function kindOf(mode: number): FileFacts['kind'] {
-  switch (mode & 0o170000) {
-    case 0o100000:
-      return 'file'
-    case 0o040000:
-      return 'directory'
-    case 0o120000:
-      return 'symlink'
-    default:
-      return 'other'
   }
 }
