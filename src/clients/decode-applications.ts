@@ -91,7 +91,7 @@ function decodeVersion(version: Json): Version {
 }
 
 /** `credential: null` with headers is headers-only; an auth with nothing in it is kept as `{}`. */
-export function decodeAuth(auth: Json): Auth {
+function decodeAuth(auth: Json): Auth {
   const csrf = auth.objectOrNone('requestAuth')?.objectOrNone('csrf')
   return { ...decodePresented(auth), ...member('csrf', csrf && decodeCsrf(csrf)) }
 }

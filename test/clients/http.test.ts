@@ -87,7 +87,7 @@ describe('a request', () => {
     expect(await viewer.catch((thrown: unknown) => thrown)).toBe('stopped')
   })
 
-  test('leaves no timer and no listener behind', async () => {
+  test('leaves no listener behind', async () => {
     await using server = await serve(() => VIEWER)
     const { signal } = new AbortController()
     let listeners = 0
@@ -206,6 +206,14 @@ test('a redirect that a fetch gives back is refused here too, and not followed',
   const error = await failureOf(openDirector(sessionTo(server, { fetch })).viewer(aCall()))
   expect(error).toMatchObject({ code: 'redirect_refused', class: 'operator' })
   expect(server.seen).toHaveLength(1)
+})
+
+test('a body that ignores the abort of its fetch ends in time all the same', async () => {
+  const body = new ReadableStream<Uint8Array>({ pull: () => new Promise(() => undefined) })
+  const fetch = () => Promise.resolve(new Response(body))
+  const session = sessionTo({ url: 'https://x.example' }, { fetch, limits: { time: 30 } })
+  const error = await failureOf(openDirector(session).viewer(aCall()))
+  expect(error).toMatchObject({ code: 'timed_out', detail: { status: 200, limit: 30 } })
 })
 
 test('a body is given as it came, byte by byte over chunks', async () => {
