@@ -34,7 +34,7 @@ export async function runCommand(
   if (signal.aborted)
     return { code: 128 + constants.signals.SIGKILL, output: '', killed: 'aborted' }
   // Loaded on first use: it costs 4 MB of resident memory under Bun.
-  const { spawn } = await import('node:child_process')
+  const { spawn } = process.getBuiltinModule('node:child_process')
   let child: ChildProcess
   try {
     child = spawn(argv[0] ?? '', argv.slice(1), {

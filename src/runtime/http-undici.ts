@@ -1,4 +1,4 @@
-import { createSecureContext } from 'node:tls'
+import process from 'node:process'
 import type { Dispatcher } from 'undici'
 import type { Transport, TransportOptions } from './http.ts'
 import { SECOND } from '../model/time.ts'
@@ -16,6 +16,7 @@ export async function openUndici({
   socket,
 }: TransportOptions): Promise<Transport> {
   const { Agent, ProxyAgent, fetch } = await import('undici/index.js')
+  const { createSecureContext } = process.getBuiltinModule('node:tls')
   const { rejectUnauthorized, ...identity } = tls
   // Parsed once, not once a connection: 20 ms and 150 roots each.
   const ours = { secureContext: createSecureContext(identity), rejectUnauthorized }

@@ -1,20 +1,22 @@
-import { getRequestListener } from '@hono/node-server'
 import { X509Certificate } from 'node:crypto'
-import * as http from 'node:http'
+import type * as http from 'node:http'
 import type { Server, Socket } from 'node:net'
-import * as tls from 'node:tls'
+import process from 'node:process'
+import type { PeerCertificate as NodeCertificate, TLSSocket, TlsOptions } from 'node:tls'
 import { nameText, sha256Hex } from './keys.ts'
-import type { Bind, Handler, ListenTls, Peer } from './listen.ts'
+import { requestListener } from './listen-adapter.ts'
+import type { Bind, ListenTls, Peer } from './listen.ts'
+import { runtimeName } from './process.ts'
 
-/**
- * node's server, for all three runtimes.
- *
- * With TLS, a TLS server hands its sockets to a plain HTTP server: under Bun, `node:https` servers cannot tell the
- * client's certificate.
+/*
+ * node's server, for all three runtimes. Modules are loaded on first use, because an import would be hoisted by the
+ * bundler and cost memory in a program that never comes here.
  */
+
+/** Binds a server that can ask for client certificates. */
 export const bindNode: Bind = async (handler, at, settings) => {
-  const plain = http.createServer(requestListener(handler))
-  const server = settings ? secured(plain, settings) : plain
+  const listener = requestListener(handler, peerOf)
+  const { plain, server } = settings ? secured(listener, settings) : unsecured(listener)
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
@@ -33,17 +35,41 @@ export const bindNode: Bind = async (handler, at, settings) => {
   }
 }
 
-function requestListener(handler: Handler): http.RequestListener {
-  const listener = getRequestListener(
-    (request, { incoming }) => handler(request, peerOf(incoming.socket)),
-    { overrideGlobalObjects: false, errorHandler: () => new Response(null, { status: 500 }) },
-  )
-  return (incoming, outgoing) => void listener(incoming, outgoing)
+/** `server` listens; `plain` knows the connections that speak HTTP. Often they are one. */
+type Servers = { server: Server; plain: { closeAllConnections(): void } }
+
+function unsecured(listener: http.RequestListener): Servers {
+  const server = process.getBuiltinModule('node:http').createServer(listener)
+  return { server, plain: server }
 }
 
-function secured(plain: http.Server, settings: ListenTls): Server {
+/**
+ * Bun cannot tell the client's certificate on a `node:https` server, so there a TLS server hands its sockets to an HTTP
+ * server. Deno in turn loses kept-alive connections that are handed over like that.
+ */
+function secured(listener: http.RequestListener, settings: ListenTls): Servers {
+  const options = tlsOptions(settings)
+  const { server, plain } =
+    runtimeName === 'bun' ? handedOver(listener, options) : https(listener, options)
+  // A handshake that fails is the client's problem; without a listener it would end the process.
+  server.on('tlsClientError', (_error: unknown, socket: Socket) => socket.destroy())
+  return { server, plain }
+}
+
+function handedOver(listener: http.RequestListener, options: TlsOptions): Servers {
+  const plain = process.getBuiltinModule('node:http').createServer(listener)
+  const tls = process.getBuiltinModule('node:tls')
+  return { plain, server: tls.createServer(options, (socket) => plain.emit('connection', socket)) }
+}
+
+function https(listener: http.RequestListener, options: TlsOptions): Servers {
+  const server = process.getBuiltinModule('node:https').createServer(options, listener)
+  return { server, plain: server }
+}
+
+function tlsOptions(settings: ListenTls): TlsOptions {
   const { key, certificate, clientCa, requestClientCertificate, minVersion } = settings
-  const options: tls.TlsOptions = {
+  return {
     key: key.reveal(),
     cert: certificate,
     requestCert: requestClientCertificate !== undefined,
@@ -53,43 +79,38 @@ function secured(plain: http.Server, settings: ListenTls): Server {
     ...(clientCa === undefined ? {} : { ca: clientCa }),
     ...(minVersion === undefined ? {} : { minVersion }),
   }
-  const server = tls.createServer(options, (socket) => {
-    const peer = read(socket)
-    peers.set(socket, peer)
-    const refused = requestClientCertificate === 'required' && !peer.certificate?.authorized
-    if (refused) socket.destroy()
-    else plain.emit('connection', socket)
-  })
-  // A handshake that fails is the client's problem; without a listener it would end the process.
-  server.on('tlsClientError', (_error, socket) => socket.destroy())
-  return server
 }
 
 const peers = new WeakMap<Socket, Peer>()
 
 function peerOf(socket: Socket): Peer {
-  return peers.get(socket) ?? {}
+  const known = peers.get(socket)
+  if (known) return known
+  const peer = isSecure(socket) ? readPeer(socket) : {}
+  peers.set(socket, peer)
+  return peer
 }
 
-function read(socket: tls.TLSSocket): Peer {
+function isSecure(socket: Socket): socket is TLSSocket {
+  return 'encrypted' in socket && 'getPeerCertificate' in socket
+}
+
+function readPeer(socket: TLSSocket): Peer {
   // node gives an object without members when there is no certificate.
-  const { raw } = socket.getPeerCertificate() as Partial<tls.PeerCertificate>
-  if (!raw) return {}
-  const error = socket.authorized ? undefined : reasonOf(socket.authorizationError)
+  const shown: NodeCertificate | Record<string, never> = socket.getPeerCertificate()
+  if (!('raw' in shown)) return {}
+  const { raw } = shown
+  // Typed as an Error, but a string in fact.
+  const error: unknown = socket.authorizationError
   return {
     certificate: {
       subject: nameText(new X509Certificate(raw).subject),
       der: new Uint8Array(raw),
       fingerprint: sha256Hex(raw),
       authorized: socket.authorized,
-      ...(error === undefined ? {} : { authorizationError: error }),
+      ...(socket.authorized ? {} : { authorizationError: String(error) }),
     },
   }
-}
-
-/** Typed as an Error, but a string in fact. */
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 function bound(

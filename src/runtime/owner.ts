@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
@@ -22,6 +21,7 @@ export function groupId(name: string): number | undefined {
 function directoryGroup(name: string): string | undefined {
   // A name that looks like an option would be one.
   if (name.startsWith('-')) return undefined
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
   const answer = spawnSync('getent', ['group', name], { encoding: 'utf8', timeout: 5000 })
   return answer.status === 0 ? answer.stdout.split(':')[2] : undefined
 }

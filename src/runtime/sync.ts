@@ -1,7 +1,7 @@
-import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { join } from 'node:path'
+import process from 'node:process'
 import { onDisk } from './disk-error.ts'
 import { platform, runtimeName } from './process.ts'
 
@@ -58,6 +58,7 @@ async function loadSyncfs(): Promise<Syncfs | undefined> {
 
 const command: Way = (path) =>
   new Promise((resolve) => {
+    const { spawn } = process.getBuiltinModule('node:child_process')
     const child = spawn('sync', ['-f', path], { stdio: 'ignore' })
     child.once('error', () => resolve(false))
     child.once('close', (code) => resolve(code === 0))
