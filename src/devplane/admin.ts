@@ -36,6 +36,7 @@ POST   /applications                 registers an application, or changes it, in
 PUT    /applications/ID/formations ["default"]   assigns; [] takes it away from all runtimes
 DELETE /applications/ID              unregisters it
 PUT    /instance-auths/ID {"auth": …}   gives credentials to a PENDING one
+DELETE /instance-auths               removes all
 `
 
 /**
@@ -143,6 +144,11 @@ function addLandscape(app: Hono, plane: Administered): void {
     const set = setInstanceAuth(core.store, c.req.param('id'), { auth: given, now: core.now() })
     await core.store.saved()
     return c.json({ id: set.id, status: set.status })
+  })
+  app.delete('/instance-auths', async (c) => {
+    core.store.change((state) => (state.instanceAuths = []))
+    await core.store.saved()
+    return c.body(null, 204)
   })
 }
 

@@ -5,6 +5,7 @@ import type { Call } from './call.ts'
 import { systemAuthOf } from './caller.ts'
 import { configuration, type PlaneUrls } from './configuration.ts'
 import { addResolvers, GraphqlEngine } from './graphql.ts'
+import { errorOfKnob } from './knob-error.ts'
 import { connectorSchema } from './schema.ts'
 import { signRequest } from './signing.ts'
 import type { PlaneStore, SystemAuth } from './store.ts'
@@ -55,7 +56,9 @@ export async function answerConnector(call: Call, around: Surroundings): Promise
   if (call.request === undefined || call.prepared === undefined) {
     return call.body === '' ? noBody() : emptyAnswer(502)
   }
-  if (knobs.error !== undefined) return onlyError(call, connectorMessage(knobs.error))
+  if (knobs.error !== undefined) {
+    return jsonAnswer({ errors: [errorOfKnob(knobs.error, call)], data: null })
+  }
   const { engine, ...rest } = around
   const context: ConnectorContext = { call, auth, ...rest }
   const result = await engine.run(call.prepared, call.request, context)
@@ -73,11 +76,6 @@ function recognise(call: Call, store: PlaneStore): SystemAuth | undefined {
   return spendToken(store, call.token, { now, lifetime: lifetimes.token })
 }
 
-/** A message that a knob asks for; a code of the Director means nothing here. */
-export function connectorMessage(error: number | string): string {
-  return typeof error === 'string' ? error : 'Error set by a knob'
-}
-
 function revokeOwn({ call, store }: ConnectorContext): boolean {
   const { certificate } = call
   if (certificate === undefined) throw new GraphQLError('Failed to authenticate with certificate')
@@ -88,11 +86,6 @@ function revokeOwn({ call, store }: ConnectorContext): boolean {
 function noBody(): Answer {
   const message = 'json request body could not be decoded: EOF'
   return jsonAnswer({ errors: [{ message }], data: null }, 400)
-}
-
-function onlyError(call: Call, message: string): Answer {
-  const path = call.prepared?.fields.slice(0, 1) ?? []
-  return jsonAnswer({ errors: [{ message, path }], data: null })
 }
 
 /** No presenter, no codes: a message and a path. */

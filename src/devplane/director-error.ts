@@ -53,12 +53,14 @@ export function invalidOperation(reason: string): DirectorError {
   return new DirectorError(27, `The operation is not allowed [reason=${reason}]`)
 }
 
-/** What the Director did not foresee: its own text in brackets behind an error id, code 10. */
+/** What the Director did not foresee, code 10: its own text, to which the field and an error id are added. */
 export function internalError(reason: string): DirectorError {
-  return new DirectorError(
-    10,
-    `Internal Server Error [errorID=${crypto.randomUUID()}, reason: ${reason}]`,
-  )
+  return new DirectorError(10, reason)
+}
+
+/** The message of code 10: nothing is kept back, and behind the id the operators of Compass find it in their log. */
+export function internalMessage(reason: string): string {
+  return `Internal Server Error [errorID=${crypto.randomUUID()}, reason: ${reason}]`
 }
 
 /** A scope is missing. Nothing behind `actual=` means that the caller was not recognised at all. */
@@ -74,14 +76,14 @@ export function insufficientScopes(
 
 /** An entry of `errors` as the Director writes it: message, path and its own extensions, no locations. */
 export function formatDirectorError(error: GraphQLError): GraphQLFormattedError {
-  const original = error.originalError
+  const { originalError, path } = error
   const known =
-    original instanceof DirectorError
-      ? original
-      : internalError(`input: ${error.path?.join('.') ?? ''} ${error.message}`)
+    originalError instanceof DirectorError ? originalError : internalError(error.message)
+  const field = path?.join('.') ?? ''
+  const { message, code } = known
   return {
-    message: known.message,
-    ...(error.path === undefined ? {} : { path: error.path }),
-    extensions: { error: DIRECTOR_ERRORS[known.code], error_code: known.code },
+    message: code === 10 ? internalMessage(`input: ${field} ${message}`) : message,
+    ...(path === undefined ? {} : { path }),
+    extensions: { error: DIRECTOR_ERRORS[code], error_code: code },
   }
 }

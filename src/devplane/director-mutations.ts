@@ -33,7 +33,7 @@ function setRuntimeLabel(
   checkLabelKey(key)
   const { record } = runtimeOf(args.runtimeID, context)
   if (key === 'scenarios') {
-    throw internalError(`input: result label with key ${key} cannot be set explicitly`)
+    throw internalError(`label with key ${key} cannot be set explicitly`)
   }
   return context.store.change(() => {
     record.labels[key] = value

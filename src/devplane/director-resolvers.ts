@@ -80,7 +80,7 @@ export function applicationInScenario(
 export function checkUuid(id: string, what: string): void {
   if (UUID.test(id)) return
   throw internalError(
-    `input: result while getting ${what}: pq: invalid input syntax for type uuid: ${JSON.stringify(id)}`,
+    `while getting ${what}: pq: invalid input syntax for type uuid: ${JSON.stringify(id)}`,
   )
 }
 
@@ -90,7 +90,7 @@ function sharesFormation(runtime: LandscapeRuntime, row: ApplicationRow): boolea
 
 const queries = {
   viewer(_source: unknown, _args: unknown, { caller }: DirectorContext) {
-    if (caller === undefined) throw internalError('input: result viewer does not exist')
+    if (caller === undefined) throw internalError('viewer does not exist')
     return { id: caller.id, type: caller.type }
   },
   runtime(_source: unknown, args: { id: string }, context: DirectorContext) {

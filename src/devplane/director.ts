@@ -5,14 +5,14 @@ import { callerOf, systemAuthOf, type Caller } from './caller.ts'
 import type { Catalog } from './catalog.ts'
 import {
   DIRECTOR_ERRORS,
-  DirectorError,
   formatDirectorError,
-  internalError,
+  internalMessage,
   type DirectorCode,
 } from './director-error.ts'
 import { addMutations } from './director-mutations.ts'
 import { directorSchemaWithQueries, type DirectorContext } from './director-resolvers.ts'
 import { GraphqlEngine } from './graphql.ts'
+import { errorOfKnob } from './knob-error.ts'
 import { rewriteAnswer } from './rewrite.ts'
 import { markConnected, recordOf } from './runtimes.ts'
 import type { PlaneStore } from './store.ts'
@@ -97,7 +97,7 @@ function goodRequest(result: ExecutionResult): Answer {
 function badRequest(result: ExecutionResult): Answer {
   const errors = (result.errors ?? []).map((error) => {
     const line = error.locations?.[0]?.line
-    const { message } = internalError(
+    const message = internalMessage(
       `input:${line === undefined ? '' : `${line}:`} ${error.message}`,
     )
     return { message, extensions: { error: DIRECTOR_ERRORS[10], error_code: 10 } }
@@ -106,17 +106,7 @@ function badRequest(result: ExecutionResult): Answer {
 }
 
 function onlyError(call: Call, error: DirectorCode | string): Answer {
-  const { message, code } = directorErrorOf(error)
-  const path = call.prepared?.fields.slice(0, 1) ?? []
-  const extensions = { error: DIRECTOR_ERRORS[code], error_code: code }
-  return jsonAnswer({ errors: [{ message, path, extensions }], data: null })
-}
-
-/** An error as the knobs name it: a code, or a message of an internal error. */
-export function directorErrorOf(error: DirectorCode | string): DirectorError {
-  if (typeof error === 'string') return new DirectorError(10, error)
-  if (error === 10) return internalError('input: result set by a knob')
-  return new DirectorError(error, `${DIRECTOR_ERRORS[error]} [reason=set by a knob]`)
+  return jsonAnswer({ errors: [errorOfKnob(error, call)], data: null })
 }
 
 /** A caller that knows the word is taken for one that knows bundles, and its runtime is labelled so. */

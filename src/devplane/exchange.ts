@@ -8,7 +8,7 @@ import { answerDirector } from './director.ts'
 import type { PlaneEvent } from './events.ts'
 import { isKnobName } from './knobs.ts'
 import { refusalOf } from './refusal.ts'
-import { ConnectionCut, part, reshape, spoiledBody } from './spoil.ts'
+import { cutStream, part, reshape, spoiledBody } from './spoil.ts'
 
 /**
  * The way of a request through a plane: what it asks for, which knobs are turned for it, what stands in front of the
@@ -99,13 +99,9 @@ function send(answer: Answer, core: PlaneCore, call?: Call): Response {
   return new Response(spoiled ?? body, { status: answer.status, headers })
 }
 
-/** A body that fails before its first byte: the server can only close the connection. */
+/** A handler can only answer; a body that breaks before its first byte is the nearest to closing the connection. */
 function closeConnection(): Response {
-  const stream = new ReadableStream<Uint8Array>({
-    start: (controller) =>
-      controller.error(new ConnectionCut('the answer is lost, as a knob asks')),
-  })
-  return new Response(stream)
+  return new Response(cutStream(new Uint8Array()))
 }
 
 function eventOf(

@@ -67,8 +67,7 @@ function jsonMember(
 ): Record<string, string> {
   if (text === null || text === undefined) return {}
   const value = parseJson(text)
-  if (value === undefined)
-    throw internalError(`input: result pq: invalid input syntax for type json`)
+  if (value === undefined) throw internalError(`pq: invalid input syntax for type json`)
   return { [key]: jsonbText(value) }
 }
 
@@ -84,7 +83,7 @@ function checkInput(bundle: BundleRow, inputParams: string | undefined): void {
   const problems = isObject(parsed) ? schemaProblems(parsed, parseJson(inputParams)) : []
   if (problems.length === 0) return
   throw internalError(
-    `input: result while validating BundleInstanceAuth request input for Bundle with id ${bundle.id}: ` +
+    `while validating BundleInstanceAuth request input for Bundle with id ${bundle.id}: ` +
       `while validating value ${inputParams} against JSON Schema: ${schema}: ${problems.join(', ')}`,
   )
 }

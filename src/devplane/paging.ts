@@ -80,5 +80,5 @@ function decodeBase64(cursor: string, what: string): string {
 }
 
 function badCursor(what: string, why: string): Error {
-  return internalError(`input: result ${what}: while decoding page cursor: ${why}`)
+  return internalError(`${what}: while decoding page cursor: ${why}`)
 }

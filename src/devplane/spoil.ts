@@ -1,9 +1,7 @@
 import { systemClock } from '../runtime/clock.ts'
 import { jsonAnswer, type Answer } from './answer.ts'
 import type { Call } from './call.ts'
-import { connectorMessage } from './connector.ts'
-import { directorErrorOf } from './director.ts'
-import { DIRECTOR_ERRORS } from './director-error.ts'
+import { errorOfKnob } from './knob-error.ts'
 import { isObject, parseJson } from './graphql.ts'
 import type { Taken } from './knob-board.ts'
 
@@ -30,14 +28,7 @@ function besideData(answer: Answer, call: Call): Answer {
   const error = call.knobs.errorBesideData ?? 10
   const body = parseJson(answer.body)
   const data: unknown = isObject(body) ? body['data'] : null
-  const path = call.prepared?.fields.slice(0, 1) ?? []
-  if (call.service === 'connector') {
-    const errors = [{ message: connectorMessage(error), path }]
-    return jsonAnswer({ errors, data }, answer.status)
-  }
-  const { message, code } = directorErrorOf(error)
-  const extensions = { error: DIRECTOR_ERRORS[code], error_code: code }
-  return jsonAnswer({ errors: [{ message, path, extensions }], data }, answer.status)
+  return jsonAnswer({ errors: [errorOfKnob(error, call)], data }, answer.status)
 }
 
 /** A body that spoils its delivery; `undefined` when it is delivered whole. */
@@ -56,18 +47,24 @@ export function part(body: Uint8Array<ArrayBuffer>, share: number): Uint8Array<A
   return body.slice(0, Math.floor(body.length * share))
 }
 
-/** The server closes the connection of a body that fails. */
-export class ConnectionCut extends Error {
-  override readonly name = 'ConnectionCut'
-}
+/** What was written before a body breaks is thrown away with the connection unless it is given time to leave. */
+const BEFORE_CUT = 30
 
-function cutStream(body: Uint8Array): ReadableStream<Uint8Array> {
+/**
+ * A body that breaks after these bytes, whereupon the server closes the connection. Without bytes the client still sees
+ * the head of an answer: a handler has no way to give none.
+ */
+export function cutStream(body: Uint8Array): ReadableStream<Uint8Array> {
+  let sent = false
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      controller.enqueue(body)
-      // Without a pause what was written is thrown away with the connection.
-      await systemClock.sleep(50, new AbortController().signal)
-      controller.error(new ConnectionCut('the connection is cut by a knob'))
+      if (!sent) {
+        sent = true
+        controller.enqueue(body)
+        return
+      }
+      await systemClock.sleep(BEFORE_CUT, new AbortController().signal)
+      controller.error(new Error('the connection is cut by a knob'))
     },
   })
 }
