@@ -1,0 +1,162 @@
+import { openCompass } from '../agent/compass.ts'
+import type { AgentSettings, Deps } from '../agent/deps.ts'
+import { wantedLabels } from '../agent/label.ts'
+import type { Compass, Ownership, Reporter, TokenSource } from '../agent/ports.ts'
+import { openSnapshotFile, openStateFile } from '../agent/state-files.ts'
+import type { Config, TargetConfig, ValueSource } from '../config/config.ts'
+import { describeSource, resolveValue } from '../config/value.ts'
+import { openDigestKey } from '../identity/digest-key.ts'
+import { openDiskStore } from '../identity/disk.ts'
+import { AgentError } from '../model/problem.ts'
+import type { Secret } from '../model/secret.ts'
+import { version } from '../model/version.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { ensureDirectory, readText } from '../runtime/files.ts'
+import { randomUnit, splitPem, uuid } from '../runtime/keys.ts'
+import { acquireLock } from '../runtime/lock.ts'
+import { openLog } from '../runtime/log.ts'
+import type { Log } from '../runtime/log.ts'
+import { join } from '../runtime/path.ts'
+import { env, pid } from '../runtime/process.ts'
+import { openTriggerQueue } from '../server/trigger-queue.ts'
+import type { TriggerQueue } from '../server/trigger-queue.ts'
+import { openFiles } from '../targets/files.ts'
+import type { Target } from '../targets/target.ts'
+
+/** Larger files are no token and no CA bundle. */
+const VALUE_LIMIT = 4 * 1024 * 1024
+
+/** Everything of one agent, made from its configuration; nothing is written or connected before it runs. */
+export type Composition = { deps: Deps; queue: TriggerQueue; log: Log }
+
+export async function compose(
+  config: Config,
+  reporters: (log: Log, queue: TriggerQueue) => Reporter[],
+): Promise<Composition> {
+  const log = openLog(config.log)
+  const queue = openTriggerQueue()
+  const { directory } = config.identity
+  const digestKey = await openDigestKey(directory)
+  const runtime = { id: '' }
+  const deps: Deps = {
+    settings: settingsOf(config),
+    clock: systemClock,
+    random: randomUnit,
+    uuid,
+    log,
+    version,
+    pid,
+    store: openDiskStore({ directory }),
+    snapshots: openSnapshotFile(directory),
+    states: openStateFile(directory),
+    token: tokenSource(config.connector.token),
+    compass: await composeCompass(config),
+    targets: config.targets.map((target) =>
+      composeTarget(target, { config, digestKey: digestKey.key, runtimeId: () => runtime.id }),
+    ),
+    reporters: reporters(log, queue),
+    triggers: queue,
+    ownership: diskOwnership(directory, () => digestKey.keep()),
+  }
+  return { deps, queue, log }
+}
+
+function settingsOf(config: Config): AgentSettings {
+  const { name, runtime, connector, director, renewal, guard, insecureSkipVerify } = config
+  return {
+    name,
+    ...(runtime.id === undefined ? {} : { runtimeId: runtime.id }),
+    ...(connector.url === undefined ? {} : { connectorUrl: connector.url }),
+    interval: director.interval,
+    labels: wantedLabels(config.labels),
+    renewal,
+    guard,
+    insecure: insecureSkipVerify,
+  }
+}
+
+async function composeCompass(config: Config): Promise<Compass> {
+  const { connector, runtime, director, proxy } = config
+  return openCompass({
+    ca: await readCa(connector.ca),
+    ...(proxy === undefined ? {} : { proxy: { url: proxy.url.reveal(), except: proxy.except } }),
+    insecureSkipVerify: config.insecureSkipVerify,
+    ...(runtime.tenant === undefined ? {} : { tenant: runtime.tenant }),
+    instanceAuths: director.instanceAuths === 'request',
+    version,
+    now: () => systemClock.now(),
+  })
+}
+
+type TargetParts = { config: Config; digestKey: Secret; runtimeId: () => string }
+
+function composeTarget(
+  target: TargetConfig,
+  { config, digestKey, runtimeId }: TargetParts,
+): Target {
+  return openFiles({
+    config: target,
+    agent: config.name,
+    runtimeId,
+    stateDirectory: config.identity.directory,
+    digestKey,
+    now: () => systemClock.now(),
+  })
+}
+
+/** The blocks of connector.ca. A CA that cannot be read is a mistake in agent.yaml: without it nothing could be verified. */
+async function readCa(source: ValueSource | undefined): Promise<string[]> {
+  if (source === undefined) return []
+  const pem = await resolveValue(source, readers)
+  const blocks = splitPem(pem?.reveal() ?? '')
+  if (blocks.length > 0) return blocks
+  throw new AgentError(
+    'config_invalid',
+    `Cannot use connector.ca: ${describeSource(source)} holds no certificate`,
+  )
+}
+
+const readers = { file: (path: string) => readText(path, VALUE_LIMIT), env }
+
+function tokenSource(source: ValueSource): TokenSource {
+  return {
+    async read() {
+      try {
+        return await resolveValue(source, readers)
+      } catch (thrown) {
+        if (!(thrown instanceof AgentError)) throw thrown
+        throw new AgentError(
+          'token_unreadable',
+          `Cannot read the token from ${describeSource(source)}: ${thrown.message}`,
+        )
+      }
+    },
+  }
+}
+
+/** The lock of the state directory, which is made when missing. */
+function diskOwnership(directory: string, owned: () => Promise<void>): Ownership {
+  return {
+    async acquire() {
+      await prepareState(directory)
+      const lock = await acquireLock(join(directory, 'lock'))
+      if (lock === undefined) {
+        throw new AgentError(
+          'already_running',
+          `Cannot use the state directory ${directory}: another agent holds its lock`,
+        )
+      }
+      await owned()
+      return lock
+    },
+  }
+}
+
+async function prepareState(directory: string): Promise<void> {
+  try {
+    await ensureDirectory(directory, { mode: 0o700 })
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : 'it cannot be made'
+    throw new AgentError('state_unusable', `Cannot use the state directory ${directory}: ${why}`)
+  }
+}

@@ -1,0 +1,157 @@
+import type { Command } from 'commander'
+import { runLoop } from '../agent/loop.ts'
+import type { Asked, TriggerOutcome } from '../agent/ports.ts'
+import type { Config } from '../config/config.ts'
+import { AgentError } from '../model/problem.ts'
+import type { Problem } from '../model/problem.ts'
+import { PROBLEMS } from '../model/problem.ts'
+import type { Status } from '../model/status.ts'
+import { join } from '../runtime/path.ts'
+import { setUmask, setExitCode } from '../runtime/process.ts'
+import { unixRequest } from '../runtime/unix-request.ts'
+import { statusFile } from '../server/status-file.ts'
+import { compose } from './compose.ts'
+import { loadConfig } from './load-config.ts'
+import { withConfig, withExample, withJson } from './options.ts'
+import type { ConfigOption, JsonOption } from './options.ts'
+import { UMASK } from './run.ts'
+import { EXIT, note, printJson, printProblem } from './terminal.ts'
+
+type Verb = { name: Asked['kind']; description: string; done: string }
+
+const VERBS: Verb[] = [
+  {
+    name: 'renew',
+    description: 'renew the client certificate now',
+    done: 'the client certificate was renewed',
+  },
+  {
+    name: 'reconnect',
+    description: 'enrol again with the token that is there, although the identity works',
+    done: 'enrolled again',
+  },
+  {
+    name: 'pause',
+    description: 'stop changing anything; the identity is renewed all the same',
+    done: 'paused',
+  },
+  { name: 'resume', description: 'end a pause', done: 'resumed' },
+]
+
+/** The verbs that act: on the running agent where there is one, else by this process under the agent's lock. */
+export function registerControl(program: Command): void {
+  const sync = program
+    .command('sync')
+    .description('fetch everything and bring the targets in step now')
+    .requiredOption('--once', 'once; `agent run` does it for ever')
+  const approve = program
+    .command('approve <hash>')
+    .description('release the deletions that are held under this hash (agent plan shows them)')
+  act(sync, 'agent sync --once', () => ({ kind: 'sync' }), 'in step')
+  act(
+    approve,
+    'agent approve 3f9c0a1b2d4e',
+    (hash) => ({ kind: 'approve', hash: hash ?? '' }),
+    'approved and done',
+  )
+  for (const { name, description, done } of VERBS) {
+    act(
+      program.command(name).description(description),
+      `agent ${name}`,
+      () => ({ kind: name }) as Asked,
+      done,
+    )
+  }
+}
+
+function act(
+  command: Command,
+  example: string,
+  asked: (argument?: string) => Asked,
+  done: string,
+): void {
+  withExample(withJson(withConfig(command)), example).action(async (...args: unknown[]) => {
+    const argument = typeof args[0] === 'string' ? args[0] : undefined
+    const options = command.opts<ConfigOption & JsonOption>()
+    const { config } = await loadConfig(options.config)
+    const what = asked(argument)
+    if (what.kind === 'approve' && !/^[0-9a-f]{12}$/.test(what.hash)) {
+      throw new AgentError(
+        'usage',
+        `Cannot approve ${JSON.stringify(what.hash)}: a hash is 12 hex characters`,
+      )
+    }
+    const outcome = await ask(config, what)
+    show(outcome, done, options.json === true, what)
+  })
+}
+
+/** Asks the running agent; without one does it here. */
+export async function ask(config: Config, asked: Asked): Promise<TriggerOutcome> {
+  const path = asked.kind === 'approve' ? `/approve/${asked.hash}` : `/${asked.kind}`
+  const socket = join(config.identity.directory, 'agent.sock')
+  const answer = await unixRequest(socket, { method: 'POST', path }, new AbortController().signal)
+  if (answer === undefined) return actHere(config, asked)
+  if (answer.status === 200) return JSON.parse(answer.body) as TriggerOutcome
+  throw new AgentError(
+    'internal',
+    `Cannot ${asked.kind}: the running agent answered ${answer.status}`,
+  )
+}
+
+/** A loop of our own until it has nothing more to do, under the lock of the agent. */
+async function actHere(config: Config, asked: Asked): Promise<TriggerOutcome> {
+  setUmask(UMASK)
+  const stop = new AbortController()
+  const quiet: Config = { ...config, log: { ...config.log, level: 'error' } }
+  const { deps, queue } = await compose(quiet, (log) => [
+    statusFile(config.identity.directory, log),
+  ])
+  const outcome = new Promise<TriggerOutcome>((resolve) => {
+    queue.ask({
+      ...asked,
+      reply: (got) => {
+        resolve(got)
+        stop.abort()
+      },
+    })
+  })
+  await runLoop(deps, stop.signal)
+  return outcome
+}
+
+function show(
+  { status, refused }: TriggerOutcome,
+  done: string,
+  json: boolean,
+  asked: Asked,
+): void {
+  const problems = refused === undefined ? relevant(status, asked) : [refused]
+  if (json) printJson({ problems, status })
+  else if (problems.length === 0) note(`agent: ${done}`)
+  else problems.forEach(printProblem)
+  setExitCode(codeOf(problems, refused !== undefined))
+}
+
+/** What concerns the verb: a paused agent has done what was asked for although a label failed. */
+function relevant(status: Status, asked: Asked): Problem[] {
+  return asked.kind === 'pause' || asked.kind === 'resume' ? [] : status.problems
+}
+
+function codeOf(problems: Problem[], refused: boolean): number {
+  if (problems.length === 0) return EXIT.done
+  const person = problems.some(({ code }) => PROBLEMS[code].class === 'operator')
+  if (refused) return person ? EXIT.person : EXIT.failed
+  const single = problems.every(({ code }) => PARTLY.has(code))
+  return single ? EXIT.partly : person ? EXIT.person : EXIT.failed
+}
+
+/** Problems of single applications: everything else was done. */
+const PARTLY: ReadonlySet<string> = new Set([
+  'application_invalid',
+  'name_taken',
+  'value_suspect',
+  'credentials_unsupported',
+  'credentials_missing',
+  'hook_failed',
+])

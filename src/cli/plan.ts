@@ -1,0 +1,153 @@
+import type { Command } from 'commander'
+import { planTarget } from '../agent/apply.ts'
+import type { Planned } from '../agent/apply.ts'
+import type { Deps } from '../agent/deps.ts'
+import { openSnapshotFile } from '../agent/state-files.ts'
+import { initialGuardState, validApprovals } from '../model/guard.ts'
+import type { Held } from '../model/guard.ts'
+import { AgentError } from '../model/problem.ts'
+import type { Problem } from '../model/problem.ts'
+import { retain } from '../model/snapshot.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import type { Change } from '../model/target.ts'
+import { formatInstant } from '../model/time.ts'
+import { compose } from './compose.ts'
+import { loadConfig } from './load-config.ts'
+import { withConfig, withExample, withJson } from './options.ts'
+import type { ConfigOption, JsonOption } from './options.ts'
+import { note, paint, print, printJson, printProblem } from './terminal.ts'
+
+export function registerPlan(program: Command): void {
+  const command = program
+    .command('plan')
+    .description(
+      'show what a sync would change, and what is held; writes nothing and takes no lock',
+    )
+    .option('--offline', 'plan from the last snapshot instead of asking the Director')
+  withExample(withJson(withConfig(command)), 'agent plan', 'agent plan --json').action(
+    async (options: ConfigOption & JsonOption & { offline?: boolean }) => {
+      const { config } = await loadConfig(options.config)
+      const { deps } = await compose(config, () => [])
+      const seen =
+        options.offline === true
+          ? await lastSnapshot(config.identity.directory)
+          : await fetchSnapshot(deps)
+      const plans = await planAll(deps, seen.snapshot)
+      if (options.json === true) printJson(asJson(seen, plans))
+      else show(seen, plans)
+    },
+  )
+}
+
+type Seen = { snapshot: Snapshot; credentialsHeld: Held[]; problems: Problem[] }
+type TargetPlan = { target: string; planned: Planned }
+
+async function lastSnapshot(directory: string): Promise<Seen> {
+  const { snapshot } = await openSnapshotFile(directory).load()
+  if (snapshot !== undefined) return { snapshot, credentialsHeld: [], problems: [] }
+  throw new AgentError(
+    'state_unusable',
+    `Cannot plan offline: there is no snapshot in ${directory}`,
+  )
+}
+
+/** What the Director has now, as a sync would take it; nothing is stored. */
+async function fetchSnapshot(deps: Deps): Promise<Seen> {
+  const loaded = await deps.store.load()
+  if (loaded === undefined)
+    throw new AgentError('token_missing', 'Cannot plan: there is no identity yet')
+  const { identity } = loaded
+  const session = deps.compass.session(identity)
+  const call = {
+    requestId: `${identity.runtimeId}_${deps.uuid()}`,
+    signal: new AbortController().signal,
+  }
+  try {
+    const { applications } = await session.director.applications(identity.runtimeId, call)
+    const [{ snapshot: last }, state, now] = [
+      await deps.snapshots.load(),
+      await deps.states.load(),
+      deps.clock.now(),
+    ]
+    const { guard } = deps.settings
+    const fetched = { runtimeId: identity.runtimeId, applications, fetchedAt: now }
+    const approved = validApprovals(state.approvals, now)
+    const retained = retain(last, fetched, {
+      now,
+      grace: guard.credentialsGrace,
+      ordinary: guard.ordinary,
+      approved,
+    })
+    return {
+      snapshot: retained.snapshot,
+      credentialsHeld: retained.held,
+      problems: retained.problems.map((p) => p.problem),
+    }
+  } finally {
+    await session.close()
+  }
+}
+
+async function planAll(deps: Deps, snapshot: Snapshot): Promise<TargetPlan[]> {
+  const state = await deps.states.load()
+  const signal = new AbortController().signal
+  const plans: TargetPlan[] = []
+  for (const target of deps.targets) {
+    const { guard } = deps.settings
+    const guardState = state.guards[target.name] ?? initialGuardState
+    const planned = await planTarget(
+      { target, snapshot, guardState, guard, approvals: state.approvals, now: deps.clock.now() },
+      signal,
+    )
+    plans.push({ target: target.name, planned })
+  }
+  return plans
+}
+
+/** Keys, names and reasons; never content, which holds credentials. */
+function asJson(seen: Seen, plans: TargetPlan[]): unknown {
+  return {
+    fetchedAt: formatInstant(seen.snapshot.fetchedAt),
+    credentialsHeld: seen.credentialsHeld,
+    problems: seen.problems,
+    targets: plans.map(({ target, planned }) => ({
+      target,
+      objects: planned.objects,
+      changes: planned.plan.changes.map(describe),
+      held: planned.held,
+      waiting: planned.waiting.map(describe),
+      problems: planned.problems.map((p) => p.problem),
+    })),
+  }
+}
+
+function describe(change: Change): Record<string, string> {
+  const { kind, key, name } = change
+  return kind === 'delete' ? { kind, key, name, why: change.why } : { kind, key, name }
+}
+
+const SIGN = { create: '+', update: '~', delete: '-' } as const
+const COLOUR = { create: 'green', update: 'yellow', delete: 'red' } as const
+
+function show(seen: Seen, plans: TargetPlan[]): void {
+  const held = [...seen.credentialsHeld, ...plans.flatMap(({ planned }) => planned.held)]
+  for (const { target, planned } of plans) {
+    const { changes } = planned.plan
+    print(
+      `${paint('bold', target)}: ${planned.objects} objects, ${changes.length === 0 ? 'nothing to change' : `${changes.length} changes`}`,
+    )
+    for (const change of changes) {
+      const why = change.kind === 'delete' ? `: ${change.why}` : ''
+      print(paint(COLOUR[change.kind], `  ${SIGN[change.kind]} ${change.name}${why}`))
+    }
+    for (const change of planned.waiting)
+      print(paint('grey', `  held - ${change.name}: ${change.why}`))
+  }
+  for (const { reason, hash, kind } of held)
+    note(`held: ${reason}${kind === 'last' ? '' : `; if it is meant: agent approve ${hash}`}`)
+  for (const found of [
+    ...seen.problems,
+    ...plans.flatMap(({ planned }) => planned.problems.map((p) => p.problem)),
+  ])
+    printProblem(found)
+}

@@ -1,0 +1,77 @@
+import type { Command } from 'commander'
+import { Option } from 'commander'
+import type { Config } from '../config/config.ts'
+import { AgentError } from '../model/problem.ts'
+import type { Status } from '../model/status.ts'
+import { SECOND } from '../model/time.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { readText } from '../runtime/files.ts'
+import { join } from '../runtime/path.ts'
+import { setExitCode } from '../runtime/process.ts'
+import { unixRequest } from '../runtime/unix-request.ts'
+import { readiness } from '../server/status-app.ts'
+import { reviveStatus, statusFilePath } from '../server/status-file.ts'
+import { loadConfig } from './load-config.ts'
+import { withConfig, withExample, withJson } from './options.ts'
+import type { ConfigOption, JsonOption } from './options.ts'
+import { statusText } from './status-text.ts'
+import { EXIT, note, print, printJson } from './terminal.ts'
+
+type StatusOptions = ConfigOption &
+  JsonOption & { check?: boolean; wait?: 'identity' | 'ready'; timeout: string }
+
+export function registerStatus(program: Command): void {
+  const command = program
+    .command('status')
+    .description('show what the agent does, has, and needs; works without a running agent too')
+    .option('--check', 'print nothing; exit 0 when the agent runs and is ready')
+    .addOption(new Option('--wait <what>', 'wait until it is there').choices(['identity', 'ready']))
+    .option('--timeout <seconds>', 'how long --wait waits', '90')
+  withExample(withJson(withConfig(command)), 'agent status', 'agent status --wait=identity').action(
+    async (options: StatusOptions) => {
+      const { config } = await loadConfig(options.config)
+      if (options.wait !== undefined) return wait(config, options.wait, Number(options.timeout))
+      const { status, live } = await readStatus(config)
+      if (options.check === true)
+        setExitCode(live && readiness(status).ready ? EXIT.done : EXIT.failed)
+      else if (options.json === true) printJson(status)
+      else print(statusText(status, systemClock.now(), live))
+    },
+  )
+}
+
+/** From the running agent, else as the last one left it. */
+export async function readStatus(config: Config): Promise<{ status: Status; live: boolean }> {
+  const { directory } = config.identity
+  const signal = AbortSignal.timeout(10 * SECOND)
+  const answer = await unixRequest(
+    join(directory, 'agent.sock'),
+    { method: 'GET', path: '/status' },
+    signal,
+  )
+  if (answer?.status === 200) return { status: reviveStatus(answer.body), live: true }
+  const text = await readText(statusFilePath(directory))
+  if (text !== undefined) return { status: reviveStatus(text), live: false }
+  throw new AgentError(
+    'state_unusable',
+    `Cannot show the status: no agent runs, and none has left a status in ${directory}`,
+    {
+      hint: 'start one: agent run --config agent.yaml',
+    },
+  )
+}
+
+async function wait(config: Config, what: 'identity' | 'ready', seconds: number): Promise<void> {
+  const until = systemClock.now() + seconds * SECOND
+  while (systemClock.now() < until) {
+    const seen = await readStatus(config).catch(() => undefined)
+    const there =
+      what === 'ready'
+        ? readiness(seen?.status).ready
+        : seen?.status.identity?.condition === 'valid'
+    if (seen?.live === true && there) return
+    await systemClock.sleep(SECOND / 4, new AbortController().signal)
+  }
+  note(`agent: error: there is no ${what} yet after ${seconds} s`)
+  setExitCode(EXIT.failed)
+}

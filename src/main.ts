@@ -1,0 +1,23 @@
+import { registerCheck } from './cli/check.ts'
+import { registerControl } from './cli/control.ts'
+import { registerPlan } from './cli/plan.ts'
+import { registerDev } from './cli/dev.ts'
+import { buildProgram, runProgram } from './cli/program.ts'
+import { registerRun } from './cli/run.ts'
+import { registerSchema } from './cli/schema.ts'
+import { registerStatus } from './cli/status.ts'
+import { registerVersion } from './cli/version.ts'
+import { argv } from './runtime/process.ts'
+
+const program = buildProgram([
+  registerRun,
+  registerDev,
+  registerCheck,
+  registerStatus,
+  registerPlan,
+  registerControl,
+  registerSchema,
+  registerVersion,
+])
+
+await runProgram(program, argv())
