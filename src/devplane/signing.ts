@@ -23,13 +23,8 @@ export async function signRequest(
   const { call, auth } = context
   const wrong = wrongSubject(request.subject, subjectConstants(call.knobs), auth.id)
   if (wrong !== undefined) throw refusal(wrong)
-  if (
-    request.signatureAlgorithm.startsWith('ECDSA') ||
-    request.signatureAlgorithm.startsWith('Ed')
-  ) {
-    throw refusal(
-      'Error while creating certificate: x509: requested SignatureAlgorithm does not match private key type',
-    )
+  if (!request.signatureAlgorithm.startsWith('RSASSA-PKCS1-v1_5')) {
+    throw refusal(unusableAlgorithm(request.signatureAlgorithm))
   }
   const { client, authority } = await issue(request, context)
   return {
@@ -37,6 +32,13 @@ export async function signRequest(
     caCertificate: btoa(authority),
     clientCertificate: btoa(client),
   }
+}
+
+/** The Connector copies the algorithm of the CSR into a certificate that its RSA key signs; of RSA-PSS it fails to read the key. */
+function unusableAlgorithm(algorithm: string): string {
+  return algorithm.startsWith('RSA-PSS')
+    ? 'CSR signature invalid: x509: cannot verify signature: algorithm unimplemented'
+    : 'Error while creating certificate: x509: requested SignatureAlgorithm does not match private key type'
 }
 
 function refusal(why: string): GraphQLError {

@@ -61,8 +61,8 @@ export function testKey(): ReturnType<typeof generateRsaKey> {
   return sharedKey
 }
 
-export async function csrFor(subject: string): Promise<string> {
-  const { privateKeyPem } = await testKey()
+export async function csrFor(subject: string, keys = testKey()): Promise<string> {
+  const { privateKeyPem } = await keys
   return btoa(await createCsr({ subject: parseSubject(subject), key: privateKeyPem }))
 }
 
