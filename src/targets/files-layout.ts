@@ -96,11 +96,10 @@ export function locate(input: LocateInput): Located {
 
 function listRoot(disk: BulkFiles, root: string): string[] | undefined {
   // With a slash: the directory itself may be a symlink, as /var/lib often is.
-  const there = disk.look(`${root}/`)
-  if (there !== undefined && there.kind !== 'directory') {
-    throw foreignOutput(root, `it is a ${there.kind}`)
-  }
-  return disk.list(root)
+  if (disk.look(`${root}/`)) return disk.list(root)
+  const there = disk.look(root)
+  if (there) throw foreignOutput(root, `it is a ${there.kind} and no directory`)
+  return undefined
 }
 
 function checkMark(root: string, found: Mark | undefined, mark: Mark): void {

@@ -1,0 +1,84 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { FilesTargetConfig } from '../../src/config/config.ts'
+import { Secret } from '../../src/model/secret.ts'
+import { DAY } from '../../src/model/time.ts'
+import { openFiles } from '../../src/targets/files.ts'
+import type { FilesOptions } from '../../src/targets/files.ts'
+import type { Target } from '../../src/targets/target.ts'
+import { RUNTIME } from '../model/samples.ts'
+
+export type Settings = Partial<Omit<FilesOptions, 'config'>> & {
+  config?: Partial<FilesTargetConfig>
+}
+
+/** A directory for one test with an output and a state directory in it. */
+export class Output {
+  readonly base = mkdtempSync(join(tmpdir(), 'agent-files-'))
+  readonly root = join(this.base, 'out')
+  readonly state = join(this.base, 'state')
+  now = 100 * DAY
+
+  constructor() {
+    mkdirSync(this.state, { mode: 0o700 })
+  }
+
+  open(settings: Settings = {}): Target {
+    return openFiles({
+      agent: 'default',
+      runtimeId: () => RUNTIME,
+      stateDirectory: this.state,
+      digestKey: new Secret('key of digests'),
+      now: () => this.now,
+      ...settings,
+      config: {
+        kind: 'files',
+        name: 'files',
+        directory: this.root,
+        env: true,
+        json: true,
+        types: [],
+        onChange: [],
+        ...settings.config,
+      },
+    })
+  }
+
+  path(...parts: string[]): string {
+    return join(this.root, ...parts)
+  }
+
+  get generations(): string[] {
+    return existsSync(this.root)
+      ? readdirSync(this.root)
+          .filter((name) => name.startsWith('gen-'))
+          .sort()
+      : []
+  }
+
+  /** All names in the root, sorted. */
+  get names(): string[] {
+    return existsSync(this.root) ? readdirSync(this.root).sort() : []
+  }
+
+  remove(): void {
+    rmSync(this.base, { recursive: true, force: true })
+  }
+}
+
+export type Bindings = Record<string, Record<string, string>>
+
+/** A bare servicebinding.io reader: every file of every binding, as text. */
+export function readBindings(root: string): Bindings {
+  const names = readdirSync(root)
+  return Object.fromEntries(
+    names.map((name) => {
+      const keys = readdirSync(join(root, name))
+      return [
+        name,
+        Object.fromEntries(keys.map((key) => [key, readFileSync(join(root, name, key), 'utf8')])),
+      ]
+    }),
+  )
+}

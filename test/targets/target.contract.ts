@@ -1,0 +1,169 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import type { Application } from '../../src/model/application.ts'
+import { planChanges } from '../../src/model/plan.ts'
+import type { Change, Desired } from '../../src/model/target.ts'
+import type { Target } from '../../src/targets/target.ts'
+import { application, basic, bundle, desired, RUNTIME } from '../model/samples.ts'
+
+/** What the contract needs of an implementation. */
+export type Place = {
+  /** A target over this place; called again it is the same place after a restart. */
+  open(): Target
+  /** Grows with whatever readers could notice. */
+  writes(): number | string
+  /** Changes what the target holds of the object of this key, behind its back. */
+  damage(key: string, name: string): void
+  close(): void
+}
+
+export type Pass = { changes: Change[]; problems: string[] }
+
+/** One pass without a guard: what the loop does. */
+export async function pass(target: Target, want: Desired): Promise<Pass> {
+  const { signal } = new AbortController()
+  const observed = await target.observe(signal)
+  const rendered = target.render(want, observed)
+  const changes = planChanges(rendered, observed, want)
+  const plan = { target: target.name, changes }
+  const results = await target.apply(plan, signal)
+  expect(results.map(({ key, outcome }) => [key, outcome])).toEqual(
+    changes.map(({ key }) => [key, 'applied']),
+  )
+  const problems = (await target.verify?.(plan, signal)) ?? []
+  return {
+    changes,
+    problems: [...rendered.problems.map(({ problem }) => problem), ...problems].map((p) => p.code),
+  }
+}
+
+export const summary = ({ changes }: Pass): string[] =>
+  changes.map((change) => `${change.kind} ${change.key}`)
+
+/** Proves that a target keeps the promises of targets/target.ts. */
+export function targetContract(kind: string, make: () => Place): void {
+  describe(`the target ${kind} keeps the contract:`, () => {
+    let place: Place
+    beforeEach(() => {
+      place = make()
+    })
+    afterEach(() => place.close())
+
+    const two = (): Application[] => [
+      application('a', { bundles: [bundle('a1'), bundle('a2')] }),
+      application('b', { bundles: [bundle('b1')] }),
+    ]
+
+    test('a new place holds nothing, and looking at it writes nothing', async () => {
+      const before = place.writes()
+      const { objects } = await place.open().observe(new AbortController().signal)
+      expect([...objects.keys()]).toEqual([])
+      expect(place.writes()).toBe(before)
+    })
+
+    test('what was applied is seen as it was rendered', async () => {
+      const target = place.open()
+      const first = await pass(target, desired(two()))
+      expect(summary(first)).toEqual([
+        'create application/a',
+        'create application/b',
+        'create binding/a1',
+        'create binding/a2',
+        'create binding/b1',
+      ])
+      const observed = await target.observe(new AbortController().signal)
+      const { objects } = target.render(desired(two()), observed)
+      expect([...observed.objects.values()].map(({ key, digest }) => [key, digest])).toEqual(
+        [...objects.values()]
+          .map(({ key, digest }) => [key, digest] as [string, string])
+          .sort(([a], [b]) => (a < b ? -1 : 1)),
+      )
+      expect(observed.objects.get('binding/a2')?.owner).toEqual({
+        slice: 'applications',
+        application: 'a',
+        bundle: 'a2',
+      })
+    })
+
+    test('the same again changes and writes nothing, after a restart neither', async () => {
+      const target = place.open()
+      await pass(target, desired(two()))
+      const before = place.writes()
+      expect(summary(await pass(target, desired(two())))).toEqual([])
+      expect(summary(await pass(place.open(), desired(two())))).toEqual([])
+      expect(place.writes()).toBe(before)
+    })
+
+    test('one rotated password changes exactly one object', async () => {
+      const target = place.open()
+      await pass(target, desired(two()))
+      const rotated = two()
+      rotated[0]!.bundles[1]!.auth = basic('user', 'rotated')
+      expect(summary(await pass(target, desired(rotated)))).toEqual(['update binding/a2'])
+      expect(summary(await pass(target, desired(rotated)))).toEqual([])
+    })
+
+    test('a rename keeps all names and deletes nothing', async () => {
+      const target = place.open()
+      await pass(target, desired(two()))
+      const names = async () => {
+        const { objects } = await place.open().observe(new AbortController().signal)
+        return [...objects].map(([key, { name }]) => [key, name])
+      }
+      const before = await names()
+      const renamed = two()
+      renamed[0]!.name = 'Another name'
+      renamed[0]!.bundles[0]!.name = 'Another bundle'
+      const { changes } = await pass(target, desired(renamed))
+      expect(changes.filter(({ kind }) => kind !== 'update')).toEqual([])
+      expect(await names()).toEqual(before)
+    })
+
+    test('removing an application removes exactly its objects', async () => {
+      const target = place.open()
+      await pass(target, desired(two()))
+      const result = await pass(target, desired(two().slice(0, 1)))
+      expect(summary(result)).toEqual(['delete application/b', 'delete binding/b1'])
+      const { objects } = await target.observe(new AbortController().signal)
+      expect([...objects.keys()].sort()).toEqual(['application/a', 'binding/a1', 'binding/a2'])
+    })
+
+    test('an unknown slice is held as it is', async () => {
+      const target = place.open()
+      await pass(target, desired(two()))
+      const before = place.writes()
+      expect(summary(await pass(target, { runtimeId: RUNTIME }))).toEqual([])
+      expect(place.writes()).toBe(before)
+    })
+
+    test('only what the plan names is touched: a deletion that is held stays', async () => {
+      const target = place.open()
+      await pass(target, desired(two()))
+      const { signal } = new AbortController()
+      const want = desired([application('c')])
+      const observed = await target.observe(signal)
+      const changes = planChanges(target.render(want, observed), observed, want)
+      const allowed = changes.filter(({ key }) => key !== 'binding/a1')
+      await target.apply({ target: target.name, changes: allowed }, signal)
+      const { objects } = await place.open().observe(signal)
+      expect([...objects.keys()].sort()).toEqual(['application/c', 'binding/a1', 'binding/c-1'])
+    })
+
+    test('what was changed behind its back is put right, and only that', async () => {
+      const target = place.open()
+      await pass(target, desired(two()))
+      const { objects } = await target.observe(new AbortController().signal)
+      place.damage('binding/a1', objects.get('binding/a1')!.name)
+      expect(summary(await pass(target, desired(two())))).toEqual(['update binding/a1'])
+      expect(summary(await pass(target, desired(two())))).toEqual([])
+    })
+
+    test('the last application may go and come back', async () => {
+      const target = place.open()
+      await pass(target, desired(two()))
+      await pass(target, desired([]))
+      const { objects } = await place.open().observe(new AbortController().signal)
+      expect(objects.size).toBe(0)
+      expect((await pass(target, desired(two()))).changes).toHaveLength(5)
+    })
+  })
+}
