@@ -36,10 +36,14 @@ export function openLog({ level, format, write = stderr }: LogOptions): Log {
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
+/** Each member on its own, so that one that cannot be printed does not take the others with it. */
 function jsonLine(level: LogLevel, message: string, fields: LogFields): string {
   const line: LogFields = { time: new Date().toISOString(), level, message }
   for (const [key, value] of Object.entries(fields)) line[key in line ? `${key}_` : key] = value
-  return `${harmless(toJson(line))}\n`
+  const members = Object.entries(line)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${JSON.stringify(key)}:${toJson(value)}`)
+  return `${harmless(`{${members.join(',')}}`)}\n`
 }
 
 function textLine(level: LogLevel, message: string, fields: LogFields): string {
@@ -64,7 +68,9 @@ function toJson(value: unknown): string {
 }
 
 /** Secret has a toJSON of its own, so it never arrives here as an object. */
-function printable(_key: string, value: unknown): unknown {
+function printable(key: string, value: unknown): unknown {
+  // A function has no JSON at all.
+  if (typeof value === 'function' || (key === '' && value === undefined)) return '[unprintable]'
   if (value instanceof Error) return value.message
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`
   return typeof value === 'bigint' ? String(value) : value

@@ -91,7 +91,10 @@ function write(stream: 'stdout' | 'stderr', text: string): void {
 /** Whether a person may be at the other end. */
 export function isTerminal(stream: 'stdin' | 'stdout' | 'stderr'): boolean {
   try {
-    return fstatSync(DESCRIPTORS[stream]).isCharacterDevice() && process[stream].isTTY
+    // In this order: a daemon's streams are no devices, and node:tty costs it nothing then.
+    const descriptor = DESCRIPTORS[stream]
+    const isDevice = fstatSync(descriptor).isCharacterDevice()
+    return isDevice && process.getBuiltinModule('node:tty').isatty(descriptor)
   } catch {
     return false
   }
