@@ -4,7 +4,7 @@
  * The same input gives the same bytes, wherever the clone is: undici asks for `__filename`, which `bun build --compile`
  * would replace by the absolute path of the bundle on the build machine, so that it is defined away here.
  */
-import { build } from 'esbuild'
+import { build, stop } from 'esbuild'
 import { join } from 'node:path'
 import { ROOT } from './repository.ts'
 
@@ -42,4 +42,6 @@ export async function bundle(
     legalComments: 'inline',
     logLevel: 'silent',
   })
+  // Else its process stays beside the agent for as long as npm start runs.
+  await stop()
 }
