@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { diskError } from './disk-error.ts'
 import type { FileFacts } from './file-facts.ts'
 import { kindOf, lookAt } from './file-facts.ts'
 import { platform, runtimeName } from './process.ts'
@@ -14,9 +15,12 @@ export interface Glance {
   close(): void
 }
 
-/** Never fails: where `statx` cannot be had (another runtime, a sandbox without bun:ffi), `lstat` is used. */
+/** Opening never fails: where `statx` cannot be had (another runtime, a sandbox without bun:ffi), `lstat` is used. */
 export async function openGlance(directory: string): Promise<Glance> {
-  const plain: Glance = { look: (path) => lookAt(join(directory, path)), close: () => undefined }
+  const plain: Glance = {
+    look: (path) => lookPlainly(join(directory, path)),
+    close: () => undefined,
+  }
   const statx = await (loaded ??= loadStatx())
   if (statx === undefined) return plain
   let descriptor: number
@@ -29,6 +33,14 @@ export async function openGlance(directory: string): Promise<Glance> {
     // Whatever statx refuses, lstat explains.
     look: (path) => statx(descriptor, path) ?? plain.look(path),
     close: () => closeSync(descriptor),
+  }
+}
+
+function lookPlainly(path: string): FileFacts | undefined {
+  try {
+    return lookAt(path)
+  } catch (thrown) {
+    throw diskError('look at', path, thrown)
   }
 }
 

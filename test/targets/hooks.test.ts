@@ -1,0 +1,231 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { HookConfig } from '../../src/config/config.ts'
+import { bindingName } from '../../src/model/names.ts'
+import { bulkFiles } from '../../src/runtime/bulk-files.ts'
+import type { CommandOptions, CommandResult } from '../../src/runtime/command.ts'
+import { runCommand } from '../../src/runtime/command.ts'
+import { openHooks } from '../../src/targets/hooks.ts'
+import { application, basic, bundle, desired } from '../model/samples.ts'
+import { Output } from './output.ts'
+import { pass } from './target.contract.ts'
+
+let output: Output
+beforeEach(() => {
+  output = new Output()
+})
+afterEach(() => output.remove())
+
+const landscape = (password: string) =>
+  desired([
+    application('a', {
+      name: 'crm',
+      bundles: [
+        bundle('b1', { name: 'orders', auth: basic('user', password) }),
+        bundle('b2', { name: 'customers' }),
+      ],
+    }),
+  ])
+const ordersName = bindingName('crm', { id: 'b1', name: 'orders' })
+const customersName = bindingName('crm', { id: 'b2', name: 'customers' })
+
+const hook = (command: string, bindings = ['*']): HookConfig => ({
+  bindings,
+  command: [command],
+  timeout: 1000,
+})
+
+/** Commands as they were run, with the bindings they were told; `answers` by command, else success. */
+class Commands {
+  readonly ran: [string, string][] = []
+  answers: Record<string, Partial<CommandResult> | undefined> = {}
+  /** What to look at when a command runs. */
+  look: () => void = () => undefined
+
+  readonly run = (argv: readonly string[], { env }: CommandOptions): Promise<CommandResult> => {
+    this.look()
+    const [command = ''] = argv
+    this.ran.push([command, env?.['RUNTIME_AGENT_CHANGED'] ?? ''])
+    return Promise.resolve({ code: 0, output: '', ...this.answers[command] })
+  }
+}
+
+describe('commands of onChange', () => {
+  test('run after the swap, each once, with the names of the changed bindings that match', async () => {
+    const commands = new Commands()
+    const onChange = [
+      hook('all'),
+      hook('orders', ['ucl-crm-orders-*']),
+      hook('none', ['ucl-erp-*']),
+    ]
+    const target = output.open({ config: { onChange }, run: commands.run })
+    let seen = ''
+    commands.look = () => {
+      seen = readFileSync(output.path('current/bindings', ordersName, 'password'), 'utf8')
+    }
+    await pass(target, landscape('one'))
+    expect(commands.ran).toEqual([
+      ['all', `${customersName} ${ordersName}`],
+      ['orders', ordersName],
+    ])
+    await pass(target, landscape('one'))
+    expect(commands.ran).toHaveLength(2)
+    await pass(target, landscape('two'))
+    expect(commands.ran.slice(2)).toEqual([
+      ['all', ordersName],
+      ['orders', ordersName],
+    ])
+    expect(seen).toBe('two')
+    expect(existsSync(join(output.state, 'hooks-files.json'))).toBe(false)
+  })
+
+  test('run for a binding that is removed', async () => {
+    const commands = new Commands()
+    const target = output.open({ config: { onChange: [hook('all')] }, run: commands.run })
+    await pass(target, landscape('one'))
+    await pass(target, desired([]))
+    expect(commands.ran[1]).toEqual(['all', `${customersName} ${ordersName}`])
+  })
+
+  test('that fail are a problem, and run again in the next pass and after a restart, with all names', async () => {
+    const commands = new Commands()
+    const settings = { config: { onChange: [hook('bad'), hook('good')] }, run: commands.run }
+    commands.answers = { bad: { code: 5, output: 'CANARY' } }
+    const target = output.open(settings)
+    expect((await pass(target, landscape('one'))).problems).toEqual(['hook_failed'])
+    expect((await pass(target, landscape('one'))).problems).toEqual(['hook_failed'])
+    const restarted = output.open(settings)
+    expect((await pass(restarted, landscape('two'))).problems).toEqual(['hook_failed'])
+    expect(commands.ran.map(([command]) => command)).toEqual(['bad', 'good', 'bad', 'bad', 'good'])
+    commands.answers = {}
+    expect((await pass(restarted, landscape('two'))).problems).toEqual([])
+    expect(commands.ran.at(-1)).toEqual(['bad', `${customersName} ${ordersName}`])
+    expect((await pass(restarted, landscape('two'))).problems).toEqual([])
+    expect(commands.ran).toHaveLength(6)
+  })
+
+  test.each([
+    [{ code: 5 }, 'Cannot run bad after a change: it ended with code 5'],
+    [{ code: 127 }, 'Cannot run bad after a change: there is no such program'],
+    [
+      { code: 137, killed: 'timeout' },
+      'Cannot run bad after a change: it was still running when its time was over',
+    ],
+  ] as const)('say why they failed (%j), without what they printed', async (answer, message) => {
+    const hooks = openHooks({
+      journal: join(output.state, 'journal'),
+      hooks: [hook('bad')],
+      run: () => Promise.resolve({ output: 'CANARY', ...answer }),
+    })
+    await hooks.prepare({ current: 0, next: 1, names: ['x'] })
+    const problems = await hooks.run(1, new AbortController().signal)
+    expect(problems).toMatchObject([{ code: 'hook_failed', message }])
+    expect(JSON.stringify(problems)).not.toContain('CANARY')
+  })
+})
+
+describe('at least once:', () => {
+  const journal = () => join(output.state, 'hooks-files.json')
+
+  test('a process that is killed after the swap leaves the command to the next one', async () => {
+    const commands = new Commands()
+    const settings = { config: { onChange: [hook('all')] }, run: commands.run }
+    const target = output.open(settings)
+    const { signal } = new AbortController()
+    const observed = await target.observe(signal)
+    const { objects } = target.render(landscape('one'), observed)
+    const changes = [...objects.values()].map((o) => ({ kind: 'create', ...o, object: o }) as const)
+    await target.apply({ target: 'files', changes }, signal)
+    expect(commands.ran).toEqual([])
+    expect((await pass(output.open(settings), landscape('one'))).changes).toEqual([])
+    expect(commands.ran).toEqual([['all', `${customersName} ${ordersName}`]])
+  })
+
+  test('a process that is killed before the swap leaves nothing to run', async () => {
+    const commands = new Commands()
+    const settings = { config: { onChange: [hook('all')] }, run: commands.run }
+    const target = output.open(settings)
+    await pass(target, landscape('one'))
+    const { signal } = new AbortController()
+    const observed = await target.observe(signal)
+    const object = target.render(landscape('two'), observed).objects.get('binding/b1')!
+    const changes = [{ kind: 'update', ...object, object }] as const
+    const killed = () => Promise.reject(new Error('killed'))
+    const last = output.open({ ...settings, disk: { ...bulkFiles, swap: killed } })
+    await last.observe(signal)
+    await last.apply({ target: 'files', changes }, signal).catch(() => undefined)
+    expect(existsSync(journal())).toBe(true)
+    expect((await pass(output.open(settings), landscape('one'))).problems).toEqual([])
+    expect(commands.ran).toHaveLength(1)
+    // The next change runs for what it changes itself.
+    const erp = application('e', { name: 'erp' })
+    const more = desired([...landscape('one').applications!, erp])
+    await pass(output.open(settings), more)
+    expect(commands.ran.slice(1)).toEqual([['all', bindingName('erp', erp.bundles[0]!)]])
+  })
+
+  test('a state directory that is full stops the swap, as the command could be lost', async () => {
+    const onChange = [hook('all')]
+    const target = output.open({ config: { onChange }, stateDirectory: join(output.base, 'gone') })
+    const failed = await pass(target, landscape('one')).catch((thrown: unknown) => thrown)
+    expect(failed).toMatchObject({ code: 'disk_failed' })
+    expect(existsSync(output.path('current'))).toBe(false)
+  })
+
+  test('a command that was stopped because the agent stops runs again and is no problem', async () => {
+    const commands = new Commands()
+    commands.answers = { all: { code: 137, killed: 'aborted' } }
+    const target = output.open({ config: { onChange: [hook('all')] }, run: commands.run })
+    expect((await pass(target, landscape('one'))).problems).toEqual([])
+    expect(existsSync(journal())).toBe(true)
+    commands.answers = {}
+    await pass(target, landscape('one'))
+    expect(existsSync(journal())).toBe(false)
+  })
+
+  test('a command that left agent.yaml is not run any more', async () => {
+    const commands = new Commands()
+    commands.answers = { old: { code: 1 } }
+    await pass(
+      output.open({ config: { onChange: [hook('old')] }, run: commands.run }),
+      landscape('one'),
+    )
+    const next = output.open({ config: { onChange: [hook('new')] }, run: commands.run })
+    expect((await pass(next, landscape('one'))).problems).toEqual([])
+    expect(commands.ran).toHaveLength(1)
+  })
+
+  test('a damaged journal does not stop the agent', async () => {
+    const onChange = [hook('all')]
+    for (const text of [
+      '{',
+      'null',
+      '{"version":1,"pending":[{}]}',
+      '{"version":2,"pending":[]}',
+    ]) {
+      writeFileSync(journal(), text)
+      const commands = new Commands()
+      const target = output.open({ config: { onChange }, run: commands.run })
+      expect((await pass(target, landscape(text))).problems).toEqual([])
+      expect(commands.ran).toHaveLength(1)
+    }
+  })
+})
+
+test('a real command gets its arguments as they are, and the names in its environment', async () => {
+  const seen = join(output.base, 'seen')
+  const command = [
+    'sh',
+    '-c',
+    'printf "%s|%s|%s" "$1" "$2" "$RUNTIME_AGENT_CHANGED" > "$3"',
+    'sh',
+    'a b; $(id)',
+    '*',
+    seen,
+  ]
+  const onChange = [{ bindings: ['*-orders-*'], command, timeout: 5000 }]
+  const target = output.open({ config: { onChange }, run: runCommand })
+  expect((await pass(target, landscape('one'))).problems).toEqual([])
+  expect(readFileSync(seen, 'utf8')).toBe(`a b; $(id)|*|${ordersName}`)
+})
