@@ -33,7 +33,7 @@ let cached: Cached | undefined
  * PEM texts of the trusted roots, each with one or many blocks. SSL_CERT_FILE replaces the system's bundle,
  * SSL_CERT_DIR (directories separated by colons) adds to it only where there is no bundle.
  *
- * Throws `tls_untrusted` when SSL_CERT_FILE is set and cannot be read.
+ * Throws `tls_untrusted` when SSL_CERT_FILE is set and cannot be read or holds none: other roots are not what was meant.
  */
 export function systemRoots(): string[] {
   const files = rootFiles()
@@ -69,6 +69,8 @@ function stamp(file: string): string {
 function load(files: string[]): string[] {
   const texts = files.map(read).filter((text) => text.includes('BEGIN CERTIFICATE'))
   if (texts.length > 0) return texts
+  const named = env('SSL_CERT_FILE')
+  if (named !== undefined) throw unreadable(named, 'there is no certificate in it')
   const tls = process.getBuiltinModule('node:tls')
   const system = systemStore(tls)
   return system.length > 0 ? system : [...tls.rootCertificates]
@@ -78,12 +80,14 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (thrown) {
-    throw new AgentError(
-      'tls_untrusted',
-      `Cannot read the trusted roots ${file}: ${errorReason(thrown)}`,
-      { hint: 'correct or unset SSL_CERT_FILE' },
-    )
+    throw unreadable(file, errorReason(thrown))
   }
+}
+
+function unreadable(file: string, why: string): AgentError {
+  return new AgentError('tls_untrusted', `Cannot read the trusted roots ${file}: ${why}`, {
+    hint: 'correct or unset SSL_CERT_FILE',
+  })
 }
 
 function systemStore(tls: typeof import('node:tls')): string[] {
