@@ -45,9 +45,9 @@ describe('the end of a test run', () => {
     expect(closingLine(counts)).toBe('1 passed, 1 failed, 3 skipped')
     const report = counts.report.join('\n')
     expect(report).toContain('why: strace is not installed\n  how: apt-get install strace')
-    expect(report).toContain('test/a.test.ts:5 outer > needs strace')
+    expect(report).toContain('test/a.test.ts outer > needs strace')
     expect(report).toContain('why: this is not macOS')
-    expect(report).toContain('test/a.test.ts:6 case 7 of 8 (x)')
+    expect(report).toContain('test/a.test.ts case 7 of 8 (x)')
     expect(report).toContain('why: no reason is given')
     expect(report).toContain('Failed:\n  test/a.test.ts:4 outer > breaks')
   })
@@ -55,9 +55,11 @@ describe('the end of a test run', () => {
   test('counts a skip as a failure in CI, except for a reason that is allowed there', () => {
     const counts = tally({ cases, errors: 0, skips, ci: true })
     expect(closingLine(counts)).toBe('1 passed, 3 failed, 1 skipped')
-    expect(counts.report.join('\n')).toContain(
-      'counts as failed in CI:\n  test/a.test.ts:5 outer > needs strace\n  test/a.test.ts:7 later',
-    )
+    const [before, after] = counts.report.join('\n').split('counts as failed in CI:')
+    expect(before).toContain('case 7 of 8 (x)')
+    expect(after).toContain('needs strace')
+    expect(after).toContain('later')
+    expect(after).not.toContain('case 7 of 8 (x)')
   })
 
   test('counts an error outside of a test as a failure', () => {
