@@ -101,7 +101,7 @@ function install() {
     fs.accessSync(ROOT, fs.constants.W_OK)
   } catch {
     throw new Trouble(
-      `Cannot install the packages: the directory ${ROOT} is read-only; copy it to a writable place`,
+      `Cannot install the packages: this user may not write in ${ROOT}; copy the repository to a place of your own`,
     )
   }
   process.stderr.write('Installing the packages of package-lock.json (npm ci) …\n')
