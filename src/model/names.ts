@@ -8,6 +8,8 @@ const PART_LIMIT = 24
  * The Go agent's NormalizeName, defects included, because gateway paths are computed from it (reference/go-agent.md
  * §7): runs of other characters become one `-`, lower case, one trailing `-` dropped, cut to 57, one leading `-`
  * dropped. May be empty, and may end in `-` after the cut.
+ *
+ * @testing by its vectors; names of objects are made from it.
  */
 export function normalizeName(name: string): string {
   return name
@@ -19,12 +21,12 @@ export function normalizeName(name: string): string {
 }
 
 /** {@link normalizeName} cut to 24 characters, never ending in `-`. May be empty. */
-export function slug(name: string): string {
+function slug(name: string): string {
   return normalizeName(name).slice(0, PART_LIMIT).replace(/-+$/, '')
 }
 
 /** The first 8 hex characters of SHA-256 over an id: tells things of one slug apart. */
-export function suffix(id: string): string {
+function suffix(id: string): string {
   return sha256(id).slice(0, 8)
 }
 

@@ -30,6 +30,8 @@ export function renewalOffset(id: string): number {
 /**
  * When to renew: at `threshold` of the life left, ten percent of that earlier or later, moved into the next window;
  * windows are ignored once five percent of the life are left.
+ *
+ * @testing without clocks
  */
 export function renewAt(validity: Validity, settings: RenewalSettings): Instant {
   const { threshold, offset, windows } = settings
@@ -39,7 +41,7 @@ export function renewAt(validity: Validity, settings: RenewalSettings): Instant 
 }
 
 /** When five percent of the life are left. */
-export function emergencyAt(validity: Validity): Instant {
+function emergencyAt(validity: Validity): Instant {
   return validity.notAfter - lifeOf(validity) * EMERGENCY
 }
 
@@ -53,18 +55,10 @@ export type RenewalClock = {
 }
 
 /**
- * Whether to renew now: when our clock or the server's says so, as renewing early costs little and late costs the
- * identity. Never within a tenth of the life after the last renewal, so that a wrong clock makes no loop.
+ * The instant by our wall clock from which renewal is due: when our clock or the server's says so, as renewing early
+ * costs little and late costs the identity. Never within a tenth of the life after the last renewal, so that a wrong
+ * clock makes no loop.
  */
-export function isRenewalDue(
-  validity: Validity,
-  settings: RenewalSettings,
-  clock: RenewalClock,
-): boolean {
-  return nextRenewal(validity, settings, clock) <= clock.now
-}
-
-/** The instant by our wall clock from which {@link isRenewalDue} holds. */
 export function nextRenewal(
   validity: Validity,
   settings: RenewalSettings,

@@ -1,3 +1,4 @@
+import type { BindingTypeRule } from '../config/config.ts'
 import type {
   ApiDefinition,
   Application,
@@ -25,9 +26,6 @@ export type Binding = {
   problems: Problem[]
 }
 
-/** What the `type` entry says: the first rule that matches, by names or ids with `*`. */
-export type TypeRule = { application: string; bundle?: string; type: string }
-
 const DEFAULT_TYPE = 'ucl-api'
 
 /**
@@ -37,7 +35,7 @@ const DEFAULT_TYPE = 'ucl-api'
 export function bindingOf(
   application: Application,
   bundle: Bundle,
-  types: readonly TypeRule[],
+  types: readonly BindingTypeRule[],
 ): Binding {
   const unsupported = unsupportedIn(bundle.auth)
   if (unsupported !== undefined) return { problems: [refused(application, bundle, unsupported)] }
@@ -98,7 +96,11 @@ function json(key: string, value: unknown): BindingEntry {
   return { key, value: JSON.stringify(value), format: 'json' }
 }
 
-function typeOf(application: Application, bundle: Bundle, types: readonly TypeRule[]): string {
+function typeOf(
+  application: Application,
+  bundle: Bundle,
+  types: readonly BindingTypeRule[],
+): string {
   const is = (pattern: string, { id, name }: { id: string; name: string }): boolean =>
     matchesGlob(pattern, name) || matchesGlob(pattern, id)
   const rule = types.find(

@@ -25,7 +25,7 @@ export function envFile(binding: string, entries: readonly BindingEntry[]): EnvF
 }
 
 /** `ucl-crm-orders-1a2b3c4d` and `client-id` give `UCL_CRM_ORDERS_1A2B3C4D_CLIENT_ID`. */
-export function variable(binding: string, key: string): string {
+function variable(binding: string, key: string): string {
   return `${binding}_${key}`.replace(/[^A-Za-z0-9]/g, '_').toUpperCase()
 }
 

@@ -32,7 +32,7 @@ export function generationName(generation: number, prefix = 'gen-'): string {
 }
 
 /** The number in the name of a generation; undefined for any other name. */
-export function generationOf(name: string): number | undefined {
+function generationOf(name: string): number | undefined {
   const digits = GENERATION.exec(name)?.[1]
   return digits === undefined ? undefined : Number(digits)
 }

@@ -22,7 +22,7 @@ export type ObserveInput = {
 }
 
 /** Digest of an object that is no longer as it was written. No rendered object has it. */
-export const DRIFTED = 'drifted'
+const DRIFTED = 'drifted'
 
 const BASES = ['', '/bindings', '/applications']
 /** Objects between two pauses. */
@@ -137,7 +137,7 @@ function holdsExactly(
 }
 
 /** Written by apply, which alone knows the generation; not part of the digest. */
-export function isRevision(path: string): boolean {
+function isRevision(path: string): boolean {
   return path.endsWith('/ucl-revision')
 }
 

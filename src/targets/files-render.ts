@@ -1,3 +1,4 @@
+import type { BindingTypeRule } from '../config/config.ts'
 import type { Application, Bundle } from '../model/application.ts'
 import { bindingName, slugWithId } from '../model/names.ts'
 import { problem } from '../model/problem.ts'
@@ -10,7 +11,7 @@ import type {
   SourceProblem,
 } from '../model/target.ts'
 import { bindingOf, credentialsType, descriptor, isMeta } from './binding.ts'
-import type { BindingEntry, TypeRule } from './binding.ts'
+import type { BindingEntry } from './binding.ts'
 import { envFile } from './env-file.ts'
 import { FileSet } from './file-set.ts'
 import type { RenderedFile } from './file-set.ts'
@@ -20,7 +21,7 @@ export type RenderOptions = {
   env: boolean
   json: boolean
   compat?: 'system-broker'
-  types: readonly TypeRule[]
+  types: readonly BindingTypeRule[]
   /** Keyed digest of the files of one object (files-digest.ts). */
   digest: (files: readonly RenderedFile[]) => string
 }
@@ -56,8 +57,8 @@ export function createRender(
   }
 }
 
-export const applicationKey = ({ id }: Application): string => `application/${id}`
-export const bindingKey = ({ id }: Bundle): string => `binding/${id}`
+const applicationKey = ({ id }: Application): string => `application/${id}`
+const bindingKey = ({ id }: Bundle): string => `binding/${id}`
 
 /** A name once given stays; a new object gets its own unless another one has it. */
 function chooseNames(

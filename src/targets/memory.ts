@@ -11,7 +11,7 @@ export type MemoryTarget = Target & {
   readonly writes: number
 }
 
-/** A target that keeps its objects in memory: the simplest that keeps the contract, for tests and rehearsals. */
+/** @testing A target that keeps its objects in memory: the simplest that keeps the contract. */
 export function openMemory(name: string): MemoryTarget {
   const objects = new Map<string, ObservedObject>()
   let writes = 0

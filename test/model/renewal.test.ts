@@ -1,15 +1,13 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import {
-  emergencyAt,
   isExpired,
-  isRenewalDue,
   nextRenewal,
   remainingLife,
   renewAt,
   renewalOffset,
 } from '../../src/model/renewal.ts'
-import type { RenewalSettings } from '../../src/model/renewal.ts'
+import type { RenewalClock, RenewalSettings, Validity } from '../../src/model/renewal.ts'
 import { DAY, HOUR, MINUTE } from '../../src/model/time.ts'
 import type { Window } from '../../src/model/window.ts'
 
@@ -20,6 +18,11 @@ const year = 365 * DAY
 const lives = fc.integer({ min: MINUTE, max: 10 * year })
 const jumps = fc.integer({ min: -10 * year, max: 10 * year })
 const offsets = fc.double({ min: -0.1, max: 0.1, noNaN: true })
+
+const emergencyAt = ({ notBefore, notAfter }: Validity) => notAfter - (notAfter - notBefore) * 0.05
+
+const isRenewalDue = (validity: Validity, how: RenewalSettings, clock: RenewalClock) =>
+  nextRenewal(validity, how, clock) <= clock.now
 
 const saturday: Window = { text: 'Sat 02:00-04:00 UTC', days: [6], from: 120, to: 240 }
 

@@ -1,14 +1,17 @@
 import { describe, expect, test } from 'bun:test'
+import type { BindingTypeRule } from '../../src/config/config.ts'
 import type { Auth, Bundle } from '../../src/model/application.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { bindingOf, descriptor } from '../../src/targets/binding.ts'
-import type { TypeRule } from '../../src/targets/binding.ts'
 import { systemBrokerJson } from '../../src/targets/system-broker.ts'
 import { api, application, bare, basic, bundle, headers, oauth } from '../model/samples.ts'
 
 const app = application('a-1', { name: 'mp-crm', providerName: 'Example' })
 
-function entriesOf(some: Partial<Bundle> = {}, types: TypeRule[] = []): Record<string, string> {
+function entriesOf(
+  some: Partial<Bundle> = {},
+  types: BindingTypeRule[] = [],
+): Record<string, string> {
   const { entries } = bindingOf(app, bundle('b-1', some), types)
   return Object.fromEntries((entries ?? []).map(({ key, value }) => [key, value]))
 }
@@ -135,7 +138,7 @@ test('keys are lower-case kebab, so that every platform takes them', () => {
 })
 
 test('the type is that of the first rule that matches by name or id', () => {
-  const types: TypeRule[] = [
+  const types: BindingTypeRule[] = [
     { application: 'mp-crm', bundle: 'Other*', type: 'other' },
     { application: 'mp-*', bundle: 'b-1', type: 'by-id' },
     { application: '*', type: 'rest' },

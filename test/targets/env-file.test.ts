@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { envFile, variable } from '../../src/targets/env-file.ts'
+import { envFile } from '../../src/targets/env-file.ts'
 
 /** What systemd reads: double quotes, in which a backslash escapes `"`, `\`, backtick and `$` and joins lines. */
 function systemd(text: string): Record<string, string> {
@@ -31,7 +31,9 @@ function systemd(text: string): Record<string, string> {
 const entry = (key: string, value: string) => ({ key, value, format: 'text' as const })
 
 test('variables carry the name of the binding and of the key', () => {
-  expect(variable('ucl-crm-orders-1a2b3c4d', 'client-id')).toBe('UCL_CRM_ORDERS_1A2B3C4D_CLIENT_ID')
+  expect(envFile('ucl-crm-orders-1a2b3c4d', [entry('client-id', 'x')])).toEqual({
+    text: 'UCL_CRM_ORDERS_1A2B3C4D_CLIENT_ID="x"\n',
+  })
 })
 
 test('a value is quoted so that systemd reads it back', () => {
