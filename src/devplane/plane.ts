@@ -80,7 +80,9 @@ const SERVER: ServerSettings = { names: ['127.0.0.1', 'localhost', '::1'], lifet
 export async function openPlane(options: PlaneOptions): Promise<Plane> {
   const lock = await lockDirectory(options.directory)
   try {
-    return await new RunningPlane(options, await coreOf(options), lock).start()
+    const given = await givenLandscape(options)
+    const core = await coreOf(options, given.landscape)
+    return await new RunningPlane(options, { core, lock, text: given.text }).start()
   } catch (thrown) {
     await lock?.release()
     throw thrown
@@ -96,9 +98,15 @@ async function lockDirectory(directory: string | undefined): Promise<Lock | unde
   throw new AgentError('already_running', message)
 }
 
-async function coreOf(options: PlaneOptions): Promise<PlaneCore> {
-  const { directory, landscape } = options
-  const given = 'file' in landscape ? await readLandscapeFile(landscape.file) : landscape
+/** `text` is what a file held. */
+async function givenLandscape({
+  landscape,
+}: PlaneOptions): Promise<{ landscape: Landscape; text?: string }> {
+  return 'file' in landscape ? readLandscapeFile(landscape.file) : { landscape }
+}
+
+async function coreOf(options: PlaneOptions, given: Landscape): Promise<PlaneCore> {
+  const { directory } = options
   const store = directory === undefined ? PlaneStore.inMemory() : await PlaneStore.open(directory)
   const board = new KnobBoard()
   board.set(options.knobs ?? {})
@@ -127,6 +135,7 @@ class RunningPlane implements Plane, Administered {
   readonly core: PlaneCore
   readonly #options: PlaneOptions
   readonly #lock: Lock | undefined
+  readonly #text: string | undefined
   readonly #stop = new AbortController()
   #servers: Servers | undefined
   #admin: Listener | undefined
@@ -134,10 +143,14 @@ class RunningPlane implements Plane, Administered {
   /** What the servers show now. */
   #settings: ServerSettings = SERVER
 
-  constructor(options: PlaneOptions, core: PlaneCore, lock: Lock | undefined) {
+  constructor(
+    options: PlaneOptions,
+    opened: { core: PlaneCore; lock: Lock | undefined; text: string | undefined },
+  ) {
     this.#options = options
-    this.core = core
-    this.#lock = lock
+    this.core = opened.core
+    this.#lock = opened.lock
+    this.#text = opened.text
   }
 
   async start(): Promise<this> {
@@ -173,8 +186,9 @@ class RunningPlane implements Plane, Administered {
 
   #follow(): void {
     const { landscape, log } = this.#options
-    if (!('file' in landscape)) return
+    if (!('file' in landscape) || this.#text === undefined) return
     this.#following = followLandscapeFile(landscape.file, {
+      text: this.#text,
       log,
       signal: this.#stop.signal,
       changed: (next) => this.core.landscape.replace(next),

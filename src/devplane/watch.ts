@@ -7,36 +7,45 @@ import { parseLandscape, readLandscape } from './landscape-file.ts'
 import type { Landscape } from './landscape.ts'
 
 /** How often a landscape file is looked at. */
-const POLL: Duration = 500
+const POLL: Duration = 250
+
+const LIMIT = 64 * 1024 * 1024
 
 /**
  * Reads a landscape from a file.
  *
  * @throws AgentError `config_missing` when there is none, `config_invalid` with all its problems
  */
-export async function readLandscapeFile(path: string): Promise<Landscape> {
-  const text = await readText(path, 64 * 1024 * 1024)
-  if (text !== undefined) return parseLandscape(text, path)
+export async function readLandscapeFile(
+  path: string,
+): Promise<{ text: string; landscape: Landscape }> {
+  const text = await readText(path, LIMIT)
+  if (text !== undefined) return { text, landscape: parseLandscape(text, path) }
   throw new AgentError('config_missing', `Cannot read the landscape ${path}: there is no such file`)
 }
 
 /**
- * Follows the changes of a landscape file until `signal` is aborted. A file that is gone or has problems changes nothing;
+ * Follows the changes of a landscape file since it was `text`, until `signal` is aborted. A file that is gone or has problems changes nothing;
  * the problems are logged once.
  */
 export async function followLandscapeFile(
   path: string,
-  options: { log: Log | undefined; signal: AbortSignal; changed: (landscape: Landscape) => void },
+  options: {
+    text: string
+    log: Log | undefined
+    signal: AbortSignal
+    changed: (landscape: Landscape) => void
+  },
 ): Promise<void> {
   const { log, signal, changed } = options
-  let text = await readText(path, 64 * 1024 * 1024).catch(() => undefined)
-  let seen = await stampOf(path)
+  let { text } = options
+  let seen: string | undefined
   while (!signal.aborted) {
     await systemClock.sleep(POLL, signal)
     const stamp = await stampOf(path)
     if (stamp === undefined || stamp === seen) continue
     seen = stamp
-    const next = await readText(path, 64 * 1024 * 1024).catch(() => undefined)
+    const next = await readText(path, LIMIT).catch(() => undefined)
     if (next === undefined || next === text) continue
     text = next
     const { landscape, problems } = readLandscape(next, path)

@@ -5,13 +5,16 @@ import { openHttp, type HttpSession } from '../../src/runtime/http.ts'
 import { generateRsaKey } from '../../src/runtime/keys.ts'
 import type { Plane } from '../../src/devplane/plane.ts'
 
+/** JSON of an answer: what a test reads out of it, it proves. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the test's assertion is the check
+export type Json = any
+
 /** An answer as these tests look at it. */
 export type Reply = {
   status: number
   type: string | null
   text: string
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- what a test reads out of it, it proves
-  json: any
+  json: Json
   headers: Headers
 }
 

@@ -12,7 +12,7 @@ const recordings = recordingsOf('director')
 type Setup = {
   /** Name of the runtime that asks; `main` when missing. */
   as?: keyof typeof RUNTIMES
-  prepare?: (plane: Plane, me: Enrolled) => Promise<unknown>
+  prepare?: (plane: Plane, me: Enrolled) => unknown
   /** The order of applications is compared too. */
   ordered?: boolean
 }
@@ -50,12 +50,12 @@ function edit(plane: Plane, change: (draft: Landscape) => unknown): void {
 
 const SETUPS: Record<string, Setup> = {
   'applications-empty-no-formation': {
-    prepare: async (plane) =>
+    prepare: (plane) =>
       edit(plane, ({ runtimes }) => runtimes.forEach((runtime) => (runtime.formations = []))),
   },
   'runtime-and-applications-full': { ordered: true },
   'application-auths-ids': {
-    prepare: async (plane) =>
+    prepare: (plane) =>
       edit(plane, ({ applications }) => {
         applications.find(({ name }) => name === 'crm')!.authIds = [
           '474cceb6-f584-489e-89e6-45d364b36199',
@@ -132,6 +132,8 @@ const ELSEWHERE: Record<string, string> = {
   'request-one-time-token-for-runtime': 'operators only: the admin endpoint, below',
 }
 
+type Token = { token: string; raw: string; rawEncoded: string; systemAuthID?: string }
+
 describe('recordings of the Director', () => {
   let plane: Plane
   const enrolled = new Map<string, Enrolled>()
@@ -182,9 +184,9 @@ describe('recordings of the Director', () => {
         method: 'POST',
         body: '{"runtime":"main"}',
       })
-      const token = (await reply.json()) as Record<string, string>
-      const recorded = (recordings.get('request-one-time-token-for-runtime')!.response!.body as any)
-        .data.result
+      const token = (await reply.json()) as Token
+      const body = recordings.get('request-one-time-token-for-runtime')!.response!.body
+      const recorded = (body as { data: { result: Token } }).data.result
       for (const given of [token, recorded]) {
         expect(given.rawEncoded).toBe(btoa(given.raw))
         expect(given.token).toMatch(/^[A-Za-z0-9_-]{86}==$/)
@@ -192,7 +194,7 @@ describe('recordings of the Director', () => {
         expect(raw.token).toBe(given.token)
         expect(Date.parse(raw.expiresAt) - Date.parse(raw.createdAt)).toBe(3_600_000)
       }
-      expect(Object.keys(JSON.parse(token.raw!))).toEqual(Object.keys(JSON.parse(recorded.raw)))
+      expect(Object.keys(JSON.parse(token.raw))).toEqual(Object.keys(JSON.parse(recorded.raw)))
       expect(
         Object.keys(token)
           .filter((key) => key !== 'systemAuthID')
@@ -201,7 +203,7 @@ describe('recordings of the Director', () => {
       expect({ ...token, ...VARIABLE }).toEqual({
         ...recorded,
         ...VARIABLE,
-        systemAuthID: token.systemAuthID,
+        systemAuthID: token.systemAuthID ?? '',
       })
     },
   )
@@ -224,9 +226,9 @@ async function forget(plane: Plane, landscape: Landscape): Promise<void> {
 }
 
 function applicationIds(body: unknown): string[] {
-  const data = (body as any).data
-  const page = data.applicationsForRuntime ?? data.result
-  return page.data.map(({ id }: { id: string }) => id)
+  const { data } = body as { data: Record<string, { data: { id: string }[] }> }
+  const page = data['applicationsForRuntime'] ?? data['result']
+  return page!.data.map(({ id }) => id)
 }
 
 test('the tenants of the recordings are those of a landscape that names none', () => {
