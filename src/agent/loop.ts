@@ -105,6 +105,8 @@ type Wait = { until: Instant; asked: Trigger[]; signal: AbortSignal }
 
 /** Waits until the time, the next look, a trigger or the end, whichever comes first. */
 async function waitFor(deps: Deps, memory: Memory, { until, asked, signal }: Wait): Promise<void> {
+  // The end may have been asked for by a reply: then no event comes any more.
+  if (signal.aborted) return
   const over = new AbortController()
   const stop = (): void => over.abort()
   signal.addEventListener('abort', stop, { once: true })
