@@ -58,7 +58,6 @@ export function statusServer(options: StatusServerOptions): StatusServer {
     },
     async close() {
       for (const one of doors) await one.listener()?.close()
-      log.debug('the status server is closed')
     },
   }
 }
