@@ -4,8 +4,7 @@
  * What is built already from the same inputs is not built again (dist/.stamp), so that `npm start` is quick.
  */
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync } from 'node:fs'
-import { writeFileSync } from 'node:fs'
+import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { ENTRIES, bundle } from './bundle.ts'
 import { type Platform, PLATFORMS, compile, hostPlatform } from './executable.ts'
@@ -13,6 +12,7 @@ import { INPUTS, ROOT, productVersion } from './repository.ts'
 
 const DIST = join(ROOT, 'dist')
 const STAMP = join(DIST, '.stamp')
+const SUMS = join(DIST, 'SHA256SUMS')
 
 /** What {@link build} made or found up to date; paths are absolute. */
 export type Built = { bundle: string; executables: string[] }
@@ -20,12 +20,12 @@ export type Built = { bundle: string; executables: string[] }
 /** Builds the bundles and one executable for each platform. Throws an Error that says what cannot be built. */
 export async function build(platforms: readonly Platform[]): Promise<Built> {
   const inputs = hashInputs()
-  mkdirSync(DIST, { recursive: true })
+  fs.mkdirSync(DIST, { recursive: true })
   for (const { name, source } of ENTRIES)
     await unlessBuilt(`${name}.mjs`, inputs, async (outfile) => {
       const fresh = `${outfile}.new`
       await bundle(source, { outfile: fresh, version: productVersion() })
-      renameSync(fresh, outfile)
+      fs.renameSync(fresh, outfile)
     })
   const main = join(DIST, 'agent.mjs')
   const executables: string[] = []
@@ -41,7 +41,7 @@ export async function build(platforms: readonly Platform[]): Promise<Built> {
 function hashInputs(): string {
   const hash = createHash('sha256').update(`${Bun.version} ${productVersion()}`)
   for (const file of INPUTS.flatMap(filesBelow)) {
-    const content = readFileSync(join(ROOT, file))
+    const content = fs.readFileSync(join(ROOT, file))
     hash.update(`\n${file} ${content.length}\n`).update(content)
   }
   return hash.digest('hex')
@@ -50,8 +50,9 @@ function hashInputs(): string {
 /** All files below a path relative to the root, sorted; the path itself when it is a file. */
 function filesBelow(path: string): string[] {
   const full = join(ROOT, path)
-  if (statSync(full).isFile()) return [path]
-  return readdirSync(full, { recursive: true, withFileTypes: true })
+  if (fs.statSync(full).isFile()) return [path]
+  return fs
+    .readdirSync(full, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(ROOT.length + 1))
     .sort()
@@ -63,18 +64,19 @@ async function unlessBuilt(
   make: (outfile: string) => void | Promise<void>,
 ): Promise<void> {
   const outfile = join(DIST, name)
-  if (existsSync(outfile) && readStamp()[name] === inputs) return
+  if (fs.existsSync(outfile) && readStamp()[name] === inputs) return
   const started = performance.now()
+  fs.rmSync(SUMS, { force: true })
   await make(outfile)
-  writeFileSync(STAMP, JSON.stringify({ ...readStamp(), [name]: inputs }, null, 2))
+  fs.writeFileSync(STAMP, JSON.stringify({ ...readStamp(), [name]: inputs }, null, 2))
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
-  const megabytes = (statSync(outfile).size / 1e6).toFixed(1)
+  const megabytes = (fs.statSync(outfile).size / 1e6).toFixed(1)
   process.stderr.write(`built dist/${name} (${megabytes} MB, ${seconds} s)\n`)
 }
 
 function readStamp(): Record<string, string> {
   try {
-    return JSON.parse(readFileSync(STAMP, 'utf8')) as Record<string, string>
+    return JSON.parse(fs.readFileSync(STAMP, 'utf8')) as Record<string, string>
   } catch {
     return {}
   }
@@ -83,10 +85,10 @@ function readStamp(): Record<string, string> {
 /** dist/SHA256SUMS over all that was built, in the form that `sha256sum -c` reads. */
 function writeSums(built: Built): void {
   const lines = [built.bundle, ...built.executables].map((file) => {
-    const sum = createHash('sha256').update(readFileSync(file)).digest('hex')
+    const sum = createHash('sha256').update(fs.readFileSync(file)).digest('hex')
     return `${sum}  ${file.slice(DIST.length + 1)}\n`
   })
-  writeFileSync(join(DIST, 'SHA256SUMS'), lines.join(''))
+  fs.writeFileSync(SUMS, lines.join(''))
 }
 
 /** The platforms that the command line asks for; throws an Error when it cannot be understood. */
