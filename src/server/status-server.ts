@@ -35,7 +35,7 @@ const TRY_AGAIN = MINUTE
  * tried again.
  */
 export function statusServer(options: StatusServerOptions): StatusServer {
-  const { tcp, socket, log, now, ask } = options
+  const { tcp, socket, now, ask } = options
   let latest: Status | undefined
   let heartbeat: Instant = now()
   const view = { now, status: () => latest, heartbeat: () => heartbeat }
