@@ -1,4 +1,5 @@
 import { registerCheck } from './cli/check.ts'
+import { registerConnect } from './cli/connect.ts'
 import { registerControl } from './cli/control.ts'
 import { registerPlan } from './cli/plan.ts'
 import { registerDev } from './cli/dev.ts'
@@ -12,6 +13,7 @@ import { argv } from './runtime/process.ts'
 const program = buildProgram([
   registerRun,
   registerDev,
+  registerConnect,
   registerCheck,
   registerStatus,
   registerPlan,

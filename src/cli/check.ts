@@ -18,8 +18,10 @@ export function registerCheck(program: Command): void {
       const token = await lookAtToken(deps.token)
       const remarks = warnings.map(formatConfigProblem)
       const targets = deps.targets.map(({ name, kind }) => ({ name, kind }))
-      if (options.json === true)
-        return printJson({ ok: true, warnings: remarks, tokenProblem: token.problem, targets })
+      if (options.json === true) {
+        printJson({ ok: true, warnings: remarks, tokenProblem: token.problem, targets })
+        return
+      }
       for (const remark of remarks) note(remark)
       // A healthy agent needs no token, so one that cannot be read is worth a word but no failure.
       if (token.problem !== undefined) printProblem(token.problem)

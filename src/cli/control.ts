@@ -100,7 +100,7 @@ export async function ask(config: Config, asked: Asked): Promise<TriggerOutcome>
 }
 
 /** A loop of our own until it has nothing more to do, under the lock of the agent. */
-async function actHere(config: Config, asked: Asked): Promise<TriggerOutcome> {
+export async function actHere(config: Config, asked: Asked): Promise<TriggerOutcome> {
   setUmask(UMASK)
   const stop = new AbortController()
   const quiet: Config = { ...config, log: { ...config.log, level: 'error' } }

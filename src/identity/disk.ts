@@ -52,6 +52,7 @@ export function openDiskStore(
   return {
     load: () => load(disk),
     promote: (identity) => promote(disk, identity),
+    forget: () => forget(disk, journal),
     check: () => check(disk),
     savePending: (pending) => savePending(disk, journal, pending),
     loadPending: () => loadPending(disk, journal),
@@ -129,6 +130,18 @@ async function load(disk: Disk): Promise<LoadedIdentity | undefined> {
     }
   }
   throw unreadable(disk, reasons)
+}
+
+/** The pointer goes first: a crash after it leaves generations that load() still finds, so that forgetting can be repeated. */
+async function forget(disk: Disk, journal: string): Promise<void> {
+  const { files, directory } = disk
+  const { whole, unfinished } = await look(disk)
+  for (const path of [join(directory, CURRENT), journal]) {
+    const kind = (await files.lstat(path))?.kind
+    if (kind === 'symlink' || kind === 'file') await files.removeFile(path)
+  }
+  for (const name of [...unfinished, ...whole]) await removeGeneration(files, join(directory, name))
+  if ((await files.lstat(directory)) !== undefined) await files.syncDirectory(directory)
 }
 
 function reasonOf(thrown: unknown): string {

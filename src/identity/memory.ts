@@ -23,6 +23,11 @@ export function openMemoryStore(identity?: Identity): IdentityStore {
       verifyIdentity(next)
       current = { ...next }
     },
+    forget: () => {
+      current = undefined
+      journal = undefined
+      return Promise.resolve()
+    },
     check: () => Promise.resolve(),
   }
 }

@@ -22,6 +22,8 @@ export interface IdentityStore {
   clearPending(): Promise<void>
   /** Makes the identity current once it is stored and verified as stored. Throws certificate_invalid, or a disk's error. */
   promote(identity: Identity): Promise<void>
+  /** Ends what promote and savePending began, when a person disconnects the runtime: no identity and no journal is left. */
+  forget(): Promise<void>
   /** Proves by writing that the calls above can succeed; asked before a token is spent. */
   check(): Promise<void>
 }

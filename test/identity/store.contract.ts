@@ -87,6 +87,22 @@ export function storeContract(
       expect(await reopen().loadPending()).toBeUndefined()
     })
 
+    test('has nothing any more once it is told to forget, and can be used again', async () => {
+      const { store, reopen } = await open()
+      const [first, second] = await Promise.all([
+        makeIdentity({ key: keyA }),
+        makeIdentity({ key: keyB }),
+      ])
+      await store.promote(first)
+      await store.savePending(INTENT)
+      await store.forget()
+      await store.forget()
+      expect(await reopen().load()).toBeUndefined()
+      expect(await reopen().loadPending()).toBeUndefined()
+      await store.promote(second)
+      expect((await reopen().load())?.identity.fingerprint).toBe(second.fingerprint)
+    })
+
     test('keeps identity and journal apart', async () => {
       const { store } = await open()
       const identity = await makeIdentity({ key: keyA })
