@@ -4,6 +4,8 @@ import type { Config } from '../config/config.ts'
 import type { Identity } from '../model/identity.ts'
 import { AgentError, toAgentError } from '../model/problem.ts'
 import { SECOND, formatInstant } from '../model/time.ts'
+import { removeFile } from '../runtime/files.ts'
+import { statusFilePath } from '../server/status-file.ts'
 import { actHere } from './control.ts'
 import { compose } from './compose.ts'
 import { loadConfig } from './load-config.ts'
@@ -61,6 +63,7 @@ async function disconnectOnce(config: Config, localOnly: boolean): Promise<void>
     }
     if (!localOnly) await revoke(deps, loaded.identity)
     await deps.store.forget()
+    await removeFile(statusFilePath(config.identity.directory))
     const left = localOnly
       ? 'here only: the certificate stays valid until it expires'
       : 'the certificate is revoked'
