@@ -176,7 +176,7 @@ export const PROBLEMS = {
   ),
   hook_failed: operator('the command of onChange failed: run it by hand; it is tried again'),
   approval_unknown: operator('nothing is held under this hash: look with agent plan'),
-  internal: retry('this is a defect of the agent: please report it with agent support-bundle'),
+  internal: retry('this is a defect of the agent: please report it with its line in the log'),
 } as const satisfies Record<string, Entry>
 
 /** Stable, documented code of a problem: safe to match in scripts and alerts. */
