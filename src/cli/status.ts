@@ -30,14 +30,28 @@ export function registerStatus(program: Command): void {
   withExample(withJson(withConfig(command)), 'agent status', 'agent status --wait=identity').action(
     async (options: StatusOptions) => {
       const { config } = await loadConfig(options.config)
-      if (options.wait !== undefined) return wait(config, options.wait, Number(options.timeout))
+      if (options.wait !== undefined) return wait(config, options.wait, secondsOf(options.timeout))
+      if (options.check === true) {
+        setExitCode(await checked(config))
+        return
+      }
       const { status, live } = await readStatus(config)
-      if (options.check === true)
-        setExitCode(live && readiness(status).ready ? EXIT.done : EXIT.failed)
-      else if (options.json === true) printJson(status)
+      if (options.json === true) printJson(status)
       else print(statusText(status, systemClock.now(), live))
     },
   )
+}
+
+function secondsOf(text: string): number {
+  const seconds = Number(text)
+  if (seconds > 0 && Number.isFinite(seconds)) return seconds
+  throw new AgentError('usage', `Cannot wait ${JSON.stringify(text)}: want seconds, as in 90`)
+}
+
+/** For probes and scripts: says nothing, whatever is found. */
+async function checked(config: Config): Promise<number> {
+  const seen = await readStatus(config).catch(() => undefined)
+  return seen?.live === true && readiness(seen.status).ready ? EXIT.done : EXIT.failed
 }
 
 /** From the running agent, else as the last one left it. */
