@@ -6,6 +6,7 @@ import { answerConnector } from './connector.ts'
 import { engineOf, type PlaneCore } from './core.ts'
 import { answerDirector } from './director.ts'
 import type { PlaneEvent } from './events.ts'
+import type { Taken } from './knob-board.ts'
 import { isKnobName } from './knobs.ts'
 import { refusalOf } from './refusal.ts'
 import { cutStream, part, reshape, spoiledBody } from './spoil.ts'
@@ -17,14 +18,19 @@ import { cutStream, part, reshape, spoiledBody } from './spoil.ts'
 export function handlerOf(port: Port, core: PlaneCore): Handler {
   return async (request, peer) => {
     const service = serviceOf(port, request)
-    if (service === undefined) return send(unknownPath(), core)
+    if (service === undefined) return sendUnknown(core)
     const call = await receive({ port, service, request, peer }, core)
     if (call.knobs.delay !== undefined) {
       await systemClock.sleep(call.knobs.delay, request.signal)
     }
     const answer = call.knobs.lostBefore === true ? undefined : await answerTo(call, core)
-    core.events.add(eventOf(request, call, answer))
-    return answer === undefined ? closeConnection() : send(answer, core, call)
+    const body = new TextEncoder().encode(answer?.body)
+    core.events.add({
+      ...eventOf(request, call),
+      status: answer?.status ?? null,
+      bytes: body.length,
+    })
+    return answer === undefined ? closeConnection() : send({ ...answer, body }, core, call.knobs)
   }
 }
 
@@ -87,10 +93,15 @@ function serve(call: Call, core: PlaneCore): Promise<Answer> {
     : answerDirector(call, { engine, store, catalog: landscape.catalog })
 }
 
-function send(answer: Answer, core: PlaneCore, call?: Call): Response {
-  const knobs = call?.knobs ?? {}
-  const whole = new TextEncoder().encode(answer.body)
-  const body = knobs.cut === undefined ? whole : part(whole, knobs.cut)
+function sendUnknown(core: PlaneCore): Response {
+  const answer = unknownPath()
+  return send({ ...answer, body: new TextEncoder().encode(answer.body) }, core, {})
+}
+
+type Encoded = Omit<Answer, 'body'> & { body: Uint8Array<ArrayBuffer> }
+
+function send(answer: Encoded, core: PlaneCore, knobs: Taken): Response {
+  const body = knobs.cut === undefined ? answer.body : part(answer.body, knobs.cut)
   const headers = new Headers(answer.headers)
   headers.set('content-type', answer.type)
   headers.set('date', new Date(core.now() + (knobs.dateOffset ?? 0)).toUTCString())
@@ -104,11 +115,7 @@ function closeConnection(): Response {
   return new Response(cutStream(new Uint8Array()))
 }
 
-function eventOf(
-  request: Request,
-  call: Call,
-  answer: Answer | undefined,
-): Omit<PlaneEvent, 'sequence'> {
+function eventOf(request: Request, call: Call): Omit<PlaneEvent, 'sequence' | 'status' | 'bytes'> {
   const requestId = request.headers.get('x-request-id')
   const userAgent = request.headers.get('user-agent')
   return {
@@ -118,8 +125,6 @@ function eventOf(
     path: new URL(request.url).pathname,
     operations: call.operations,
     knobs: Object.keys(call.knobs).filter(isKnobName),
-    status: answer?.status ?? null,
-    bytes: answer === undefined ? 0 : new TextEncoder().encode(answer.body).length,
     ...(call.certificate === undefined ? {} : { fingerprint: call.certificate.fingerprint }),
     ...(requestId === null ? {} : { requestId }),
     ...(userAgent === null ? {} : { userAgent }),

@@ -4,7 +4,7 @@ import { DIRECTOR_ERRORS, type DirectorCode } from './director-error.ts'
 import { isObject } from './graphql.ts'
 
 /** What a request is about; a request with several root fields is several of them. */
-export const OPERATIONS = [
+const OPERATIONS = [
   'configuration',
   'sign',
   'revoke',

@@ -25,6 +25,8 @@ export type LandscapeSize = {
  * A landscape of a given size, for tests and benchmarks: the same size gives the same landscape, texts are as long as
  * real ones (200 × 3 × 2 is a page of about 1 MB), and the bundles of each application take turns through all kinds of
  * credentials.
+ *
+ * @testing and scripts/bench.ts are its only readers
  */
 export function makeLandscape(size: LandscapeSize): Landscape {
   return landscapeOf(times(size.applications, (index) => application(index, size)))
