@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import type { Desired } from '../../src/model/target.ts'
 import { application, basic, bundle, desired } from '../model/samples.ts'
 import { FaultyDisk } from './faulty-disk.ts'
-import { fast, Output, readBindings } from './output.ts'
+import { Output, readBindings } from './output.ts'
 import type { Bindings } from './output.ts'
 import { pass } from './target.contract.ts'
 
@@ -26,7 +26,7 @@ const seen = (output: Output): Bindings | undefined =>
 
 /** What readers see after an undisturbed run of both landscapes, and how many operations the second takes. */
 async function undisturbed(generations: number) {
-  const output = new Output(fast)
+  const output = new Output()
   const faulty = new FaultyDisk()
   const target = output.open({ disk: faulty.disk })
   await prepare(output, generations)
@@ -58,7 +58,7 @@ describe.each([
       const { old, next, operations } = await undisturbed(generations)
       expect(operations.length).toBeGreaterThan(20)
       for (const [index, operation] of operations.entries()) {
-        const output = new Output(fast)
+        const output = new Output()
         await prepare(output, generations)
         const faulty = new FaultyDisk()
         faulty.fault = { at: index + 1, kind }

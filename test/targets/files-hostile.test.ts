@@ -6,12 +6,12 @@ import fc from 'fast-check'
 import { planChanges } from '../../src/model/plan.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { application, basic, bundle, desired, headers } from '../model/samples.ts'
-import { fast, Output, readBindings } from './output.ts'
+import { Output, readBindings } from './output.ts'
 import { pass, summary } from './target.contract.ts'
 
 let output: Output
 beforeEach(() => {
-  output = new Output(fast)
+  output = new Output()
 })
 afterEach(() => output.remove())
 

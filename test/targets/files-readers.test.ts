@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { bindingName } from '../../src/model/names.ts'
 import { application, bundle, desired, headers, numbers, oauth } from '../model/samples.ts'
 import { skipUnless, slow } from '../skip.ts'
-import { fast, Output, readBindings } from './output.ts'
+import { Output, readBindings } from './output.ts'
 import type { Bindings } from './output.ts'
 import { pass } from './target.contract.ts'
 
@@ -16,7 +16,7 @@ const repository = fileURLToPath(new URL('../../', import.meta.url))
 
 let output: Output
 beforeEach(() => {
-  output = new Output(fast)
+  output = new Output()
 })
 afterEach(() => output.remove())
 
