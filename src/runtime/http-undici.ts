@@ -44,6 +44,8 @@ export async function openUndici({
 
   return {
     async send({ request, proxy }) {
+      // undici frees a connection one turn after the end of its body: asked sooner it would open a second one.
+      await new Promise((resolve) => setImmediate(resolve))
       // undici takes no Request of another class than its own. Bodies are small here, so they go with their length.
       const answer = await fetch(request.url, {
         method: request.method,
