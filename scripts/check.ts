@@ -64,7 +64,7 @@ function tool(script: string, options: string[]): Outcome {
 }
 
 function tests(file: string): Outcome {
-  return outcomeOf(process.execPath, ['test', '--only-failures', file])
+  return outcomeOf(process.execPath, ['test', '--only-failures', '--timeout=30000', file])
 }
 
 /** Printed as it runs, as it takes longest. */

@@ -17,6 +17,9 @@ import { parseJunit } from './junit.ts'
 import { ROOT } from './repository.ts'
 import { type Run, closingLine, tally } from './tally.ts'
 
+// For a machine that is busy with other things; a test that is slow by nature says so itself.
+const TIMEOUT = '--timeout=30000'
+
 const args = process.argv.slice(2)
 const fast = args.includes('--fast')
 const selection = args.filter((arg) => arg !== '--fast')
@@ -68,7 +71,7 @@ async function bunTest(
   const reporter = ['--reporter=junit', `--reporter-outfile=${report}`]
   const child = spawn(
     process.execPath,
-    ['test', '--no-orphans', '--only-failures', workers, ...reporter, ...selection],
+    ['test', '--no-orphans', '--only-failures', TIMEOUT, workers, ...reporter, ...selection],
     {
       cwd: ROOT,
       stdio: ['ignore', 'inherit', 'pipe'],
