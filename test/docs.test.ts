@@ -147,5 +147,7 @@ function commandsOfAgent(): string[] {
     encoding: 'utf8',
   })
   const listed = help.stdout.split('Commands:')[1] ?? ''
-  return [...listed.matchAll(/^ {2}([a-z][a-z-]*)/gm)].map(([, name = '']) => name)
+  return [...listed.matchAll(/^ {2}([a-z][a-z-]*)/gm)]
+    .map(([, name = '']) => name)
+    .filter((name) => name !== 'help')
 }
