@@ -9,9 +9,9 @@ export type PageArguments = { first?: number | null; after?: string | null }
 
 const MARK = 'DpKtJ4j9jDq'
 /** Page size when `first` is missing, and the largest one of nested lists. */
-export const DEFAULT_PAGE_SIZE = 200
+const DEFAULT_PAGE_SIZE = 200
 
-/** The cursor that stands before the row with this offset; opaque to clients, and no more than an offset. */
+/** The cursor that stands before the row with this offset; opaque to clients, and no more than an offset. @testing for cursors beyond the end */
 export function encodeCursor(offset: number): string {
   return btoa(MARK + String(offset))
 }

@@ -1,6 +1,6 @@
 import type { Instant } from '../model/time.ts'
 import { AgentError } from '../model/problem.ts'
-import { ensureDirectory, readText, writeAtomic } from '../runtime/files.ts'
+import { readText, writeAtomic } from '../runtime/files.ts'
 import { join } from '../runtime/path.ts'
 import { isObject, parseJson } from './graphql.ts'
 import type { LandscapeApplication, LandscapeAuth, LandscapeRuntime } from './landscape.ts'
@@ -109,12 +109,11 @@ export class PlaneStore {
   }
 
   /**
-   * The state of a directory, which is made when it is missing.
+   * The state of a directory that exists and is locked.
    *
    * @throws AgentError `state_unusable` when there is a file that this version did not write
    */
   static async open(directory: string): Promise<PlaneStore> {
-    await ensureDirectory(directory, { mode: 0o700 })
     const path = join(directory, FILE)
     const text = await readText(path, 256 * 1024 * 1024)
     if (text === undefined) return new PlaneStore(emptyState(), path)

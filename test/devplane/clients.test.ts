@@ -100,11 +100,7 @@ describe("the agent's clients", () => {
   }, 30_000)
 
   test('read all kinds of credentials of the sample', async () => {
-    plane.edit(() =>
-      parseLandscape(SAMPLE_LANDSCAPE).applications.length > 0
-        ? { ...parseLandscape(SAMPLE_LANDSCAPE) }
-        : undefined,
-    )
+    plane.replace(parseLandscape(SAMPLE_LANDSCAPE))
     const bundles = (await fetched()).flatMap((application) => application.bundles)
     const kinds = Object.fromEntries(
       bundles.map(({ name, auth }) => [
@@ -126,7 +122,7 @@ describe("the agent's clients", () => {
   })
 
   test('never take a list for whole that moved while it was read', async () => {
-    plane.edit(() => makeLandscape({ applications: 450, bundles: 0, apis: 0, events: 0 }))
+    plane.replace(makeLandscape({ applications: 450, bundles: 0, apis: 0, events: 0 }))
     for (const shift of ['removed', 'added'] as const) {
       await plane.set({ shift })
       expect(

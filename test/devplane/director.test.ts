@@ -386,7 +386,6 @@ describe('instance auths', () => {
         .flatMap(({ bundles }) => bundles)
         .find(({ name }) => name === 'With')!.auth!
       auth.credential = { type: 'basic', username: 'u', password: 'rotated' }
-      return undefined
     })
     expect(await seen('With')).toBe('p')
     const alone = await result(

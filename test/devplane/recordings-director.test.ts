@@ -41,22 +41,15 @@ async function instanceAuth(
   expect(set.status).toBe(200)
 }
 
-function edit(plane: Plane, change: (draft: Landscape) => unknown): void {
-  plane.edit((draft) => {
-    change(draft)
-    return undefined
-  })
-}
-
 const SETUPS: Record<string, Setup> = {
   'applications-empty-no-formation': {
     prepare: (plane) =>
-      edit(plane, ({ runtimes }) => runtimes.forEach((runtime) => (runtime.formations = []))),
+      plane.edit(({ runtimes }) => runtimes.forEach((runtime) => (runtime.formations = []))),
   },
   'runtime-and-applications-full': { ordered: true },
   'application-auths-ids': {
     prepare: (plane) =>
-      edit(plane, ({ applications }) => {
+      plane.edit(({ applications }) => {
         applications.find(({ name }) => name === 'crm')!.authIds = [
           '474cceb6-f584-489e-89e6-45d364b36199',
         ]
@@ -90,16 +83,16 @@ const SETUPS: Record<string, Setup> = {
         clientSecret: 'canary-override-secret',
         tokenUrl: 'https://erp.example.com/oauth/token2',
       } as const
-      edit(plane, (draft) => (finance(draft).auth = { credential: override }))
+      plane.edit((draft) => (finance(draft).auth = { credential: override }))
       await instanceAuth(plane, me, BUNDLES.Finance)
-      edit(plane, (draft) => (finance(draft).auth = now))
+      plane.edit((draft) => (finance(draft).auth = now))
     },
   },
   'applications-pending-hides-later-default': {
     as: 'late',
     prepare: async (plane, me) => {
       await instanceAuth(plane, me, BUNDLES.Late)
-      edit(plane, ({ applications }) => {
+      plane.edit(({ applications }) => {
         const { bundles } = applications.find(({ name }) => name === 'late-default')!
         bundles[0]!.auth = { credential: { type: 'basic', username: 'u', password: 'p' } }
       })
@@ -221,7 +214,7 @@ const VARIABLE = {
 /** What one recording did to the plane must not be seen by the next. */
 async function forget(plane: Plane, landscape: Landscape): Promise<void> {
   await plane.reset()
-  edit(plane, (draft) => Object.assign(draft, structuredClone(landscape)))
+  plane.replace(structuredClone(landscape))
   await fetch(`${plane.adminUrl}/instance-auths`, { method: 'DELETE' })
 }
 
