@@ -104,6 +104,7 @@ function writeNew(path: string, data: string, { mode, gid }: Access): FileFacts 
     if (foreign || (stat.mode & 0o7777) !== mode) {
       fs.fchmodSync(file, mode)
       stat = fs.fstatSync(file)
+      checkMode(stat.mode, mode)
     }
     return factsOf(stat)
   } finally {
@@ -115,7 +116,21 @@ function mend(path: string, { mode, gid }: Access): void {
   const stat = fs.lstatSync(path)
   const foreign = gid !== undefined && stat.gid !== gid
   if (foreign) fs.chownSync(path, stat.uid, gid)
-  if (foreign || (stat.mode & 0o7777) !== mode) fs.chmodSync(path, mode)
+  if (!foreign && (stat.mode & 0o7777) === mode) return
+  fs.chmodSync(path, mode)
+  checkMode(fs.lstatSync(path).mode, mode)
+}
+
+/** vfat ignores modes, and a kernel drops the set-group-ID bit for a group that we are not in: both without an error. */
+function checkMode(found: number, wanted: number): void {
+  if ((found & 0o7777) === wanted) return
+  throw new Error(
+    `the file system made mode ${octal(found & 0o7777)} of ${octal(wanted)}, which readers cannot rely on`,
+  )
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, '0')
 }
 
 function tryLink(existing: string, name: string): boolean {

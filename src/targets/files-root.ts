@@ -34,11 +34,6 @@ export async function prepareRoot({ disk, root, mark, gid }: RootInput): Promise
   } catch (thrown) {
     throw explainGroup(thrown, gid)
   }
-  // A system that ignores the set-group-ID bit would give files to the wrong readers.
-  const made = disk.look(`${root}/`)
-  if (gid !== undefined && (made?.gid !== gid || made.mode !== DIRECTORY_MODE)) {
-    throw new AgentError('group_unknown', `Cannot give ${root} to the group ${gid}`)
-  }
   if (disk.read(join(root, MARK)) !== undefined) return
   await disk.replace(join(root, MARK), encodeMark(mark), { mode: FILE_MODE, gid })
 }
@@ -53,7 +48,7 @@ function makeParents(disk: BulkFiles, path: string): void {
 /** Only members of a group (and root) may give files to it. */
 function explainGroup(thrown: unknown, gid: number | undefined): unknown {
   const error = toAgentError(thrown)
-  if (gid === undefined || !error.message.includes('EPERM')) return error
+  if (gid === undefined || !/EPERM|made mode/.test(error.message)) return error
   const message = `${error.message}: is the user of the agent in the group ${gid}?`
   return new AgentError('group_unknown', message)
 }

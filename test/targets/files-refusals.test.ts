@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import {
   chmodSync,
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -13,6 +14,7 @@ import { join } from 'node:path'
 import { AgentError } from '../../src/model/problem.ts'
 import type { Target } from '../../src/targets/target.ts'
 import { application, desired } from '../model/samples.ts'
+import { skipUnless } from '../skip.ts'
 import { Output } from './output.ts'
 import { pass } from './target.contract.ts'
 
@@ -172,4 +174,33 @@ test('an agent that is told to stop leaves everything as it is', async () => {
   expect(applied).rejects.toThrow('stop')
   await applied.catch(() => undefined)
   expect(output.names).toEqual(['.runtime-agent.json', 'current', 'gen-000001'])
+})
+
+skipUnless(process.geteuid?.() === 0, {
+  why: 'only root can act as another user',
+  how: 'run the tests as root',
+})('a group that the user of the agent is not in is named', async () => {
+  chmodSync(output.base, 0o777)
+  chmodSync(output.state, 0o777)
+  const mine = join(output.base, 'mine')
+  mkdirSync(mine)
+  chownSync(mine, 65534, 65534)
+  chmodSync(output.base, 0o755)
+  const groups = process.getgroups?.() ?? []
+  process.setgroups?.([])
+  process.setegid?.(65534)
+  process.seteuid?.(65534)
+  try {
+    const config = { directory: join(mine, 'out'), group: '12345' }
+    const error = await refusal(output.open({ config }))
+    expect(error.code).toBe('group_unknown')
+    const own = output.open({ config: { directory: join(mine, 'own'), group: '65534' } })
+    expect((await pass(own, want)).changes).toHaveLength(2)
+    expect((await pass(own, want)).changes).toEqual([])
+  } finally {
+    process.seteuid?.(0)
+    process.setegid?.(0)
+    process.setgroups?.(groups)
+  }
+  expect(lstatSync(join(mine, 'own/current/env')).gid).toBe(65534)
 })

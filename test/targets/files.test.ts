@@ -16,7 +16,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { bindingName } from '../../src/model/names.ts'
-import { HOUR } from '../../src/model/time.ts'
+import { DAY, HOUR } from '../../src/model/time.ts'
 import { application, basic, bundle, desired, numbers, oauth } from '../model/samples.ts'
 import { skipUnless } from '../skip.ts'
 import { Output, readBindings } from './output.ts'
@@ -261,6 +261,13 @@ describe('drift', () => {
     set()
     expect(summary(await pass(target, want))).toEqual([])
     output.now += HOUR
+    expect(summary(await pass(target, want))).toEqual(['update binding/b-1'])
+    set()
+    await pass(target, want)
+    writeFileSync(password(), 'same')
+    set()
+    // A clock that is set back by years must not put it off by years.
+    output.now -= 3650 * DAY
     expect(summary(await pass(target, want))).toEqual(['update binding/b-1'])
     set()
     await pass(target, want)
