@@ -37,13 +37,13 @@ export type Callee = {
   proxy?: string | undefined
 }
 
-/** Classes an error of `fetch` or of reading a body as an AgentError without cause. */
+/** Classes an error of `fetch` or of reading a body as an AgentError without cause; `detail.reason` is its code. */
 export function transportError({ host, proxy }: Callee, thrown: unknown): AgentError {
   if (thrown instanceof AgentError) return thrown
   const { code, text } = rootOf(thrown)
   const through = proxy === undefined ? '' : ` through the proxy ${proxy}`
   const make = (kind: Code, why: string): AgentError =>
-    new AgentError(kind, `Cannot reach ${host}${through}: ${why}`)
+    new AgentError(kind, `Cannot reach ${host}${through}: ${why}`, { detail: { reason: code } })
   const answer = /(?:response \(|tunnel: )(\d{3})/.exec(text)?.[1]
   if (proxy !== undefined && answer !== undefined) return proxyAnswer(make, answer)
   if (TIMED_OUT.test(code)) return make('timed_out', `no answer in time (${code})`)

@@ -62,6 +62,9 @@ export type TransportOptions = {
   socket: string | undefined
 }
 
+/** There is none on a Unix socket. */
+const NO_TLS: TlsSettings = { ca: [], rejectUnauthorized: true }
+
 /** Opens a session. Nothing is read, sent or connected before its first `fetch`. */
 export function openHttp(options: HttpOptions): HttpSession {
   const { proxy = {}, connectTimeout = 15 * SECOND, socket } = options
@@ -69,7 +72,8 @@ export function openHttp(options: HttpOptions): HttpSession {
   let closed = false
 
   async function open(): Promise<{ settings: TransportOptions; transport: Transport }> {
-    const settings = { tls: tlsSettings(options.tls), connectTimeout, socket }
+    const tls = socket === undefined ? tlsSettings(options.tls) : NO_TLS
+    const settings = { tls, connectTimeout, socket }
     return { settings, transport: await openTransport(settings) }
   }
 
@@ -154,7 +158,9 @@ function described(error: AgentError, callee: Callee, { notAfter, issuer }: Seen
   }
   if (issuer === undefined) return error
   const name = JSON.stringify(issuer.slice(0, 100))
-  return new AgentError(error.code, `${error.message}; it is issued by ${name}`)
+  return new AgentError(error.code, `${error.message}; it is issued by ${name}`, {
+    detail: error.detail,
+  })
 }
 
 /** Where a URL leads, for node's tls. An address has no server name. */

@@ -1,35 +1,28 @@
-import { request } from 'node:http'
-import { errorCode } from './disk-error.ts'
+import { AgentError } from '../model/problem.ts'
+import { openHttp } from './http.ts'
 
 export type UnixAnswer = { status: number; body: string }
 
+/** What says that there is no server: no such file, or one whose process is gone. */
+const NOBODY = new Set<unknown>(['ENOENT', 'ECONNREFUSED'])
+
 /**
- * One HTTP request over a Unix socket. Undefined: nobody listens there (no such file, or a dead one).
- * Other errors of the system reject as they are.
+ * One HTTP request over a Unix socket. Undefined: nobody listens there. Otherwise throws as {@link openHttp}'s fetch;
+ * an error while the body is read is the library's own.
  */
-export function unixRequest(
+export async function unixRequest(
   socket: string,
   { method, path }: { method: 'GET' | 'POST'; path: string },
   signal: AbortSignal,
 ): Promise<UnixAnswer | undefined> {
-  return new Promise((resolve, reject) => {
-    const asked = request(
-      { socketPath: socket, method, path, signal, headers: { host: 'localhost' } },
-      (answer) => {
-        const chunks: Buffer[] = []
-        answer.on('data', (chunk: Buffer) => chunks.push(chunk))
-        answer.on('error', reject)
-        answer.on('end', () =>
-          resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }),
-        )
-      },
-    )
-    asked.on('error', (thrown) => {
-      const code = errorCode(thrown)
-      if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'FailedToOpenSocket')
-        resolve(undefined)
-      else reject(thrown)
-    })
-    asked.end()
-  })
+  const session = openHttp({ tls: {}, socket })
+  try {
+    const answer = await session.fetch(`http://localhost${path}`, { method, signal })
+    return { status: answer.status, body: await answer.text() }
+  } catch (thrown) {
+    if (thrown instanceof AgentError && NOBODY.has(thrown.detail['reason'])) return undefined
+    throw thrown
+  } finally {
+    await session.close()
+  }
 }

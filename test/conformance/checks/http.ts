@@ -4,6 +4,7 @@ import process from 'node:process'
 import type { HttpOptions, HttpSession } from '../../../src/runtime/http.ts'
 import { openHttp } from '../../../src/runtime/http.ts'
 import { certificateInfo } from '../../../src/runtime/keys.ts'
+import { unixRequest } from '../../../src/runtime/unix-request.ts'
 import { identity, makePki } from '../../runtime/pki.ts'
 import type { Leaf, Pki } from '../../runtime/pki.ts'
 import {
@@ -229,13 +230,18 @@ export function checkHttp(): void {
       same(await codeOf(http.fetch(`https://localhost:${port}/`)), 'tls_untrusted')
     }),
   )
-  check('a Unix socket is reached by its path', () =>
+  check('a Unix socket is reached by its path, and nobody there is told from trouble', () =>
     closing((track) =>
       inDirectory(async (path) => {
         const socket = join(path, 's')
-        track(await listen(echo, { socket, mode: 0o600 }))
-        const http = track(openHttp({ tls: {}, socket }))
-        same((await seen(await http.fetch('http://agent/status'))).path, '/status')
+        const none = { method: 'GET', path: '/status' } as const
+        const never = new AbortController().signal
+        same(await unixRequest(socket, none, never), undefined)
+        const server = track(await listen(echo, { socket, mode: 0o600 }))
+        same((await unixRequest(socket, none, never))?.status, 200)
+        await server.close()
+        writeFileSync(socket, '')
+        same(await unixRequest(socket, none, never), undefined)
       }),
     ),
   )
