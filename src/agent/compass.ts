@@ -16,6 +16,8 @@ export type CompassOptions = {
   instanceAuths: boolean
   version: string
   now(): Instant
+  /** Of one request; those of clients/http.ts when missing. */
+  limits?: NonNullable<GraphqlSession['limits']>
 }
 
 /** Compass over the network: one HTTP session an identity, shared by Connector and Director. */
@@ -37,6 +39,7 @@ export function openCompass(options: CompassOptions): Compass {
     now,
     version,
     onServerDate,
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
   })
   return {
     lastAnswer: () => answer,

@@ -1,0 +1,64 @@
+import type { SnapshotStore, StateStore } from '../../src/agent/ports.ts'
+import { decodeState, encodeState, initialState } from '../../src/agent/state.ts'
+import { openMemoryStore } from '../../src/identity/memory.ts'
+import type { IdentityStore } from '../../src/identity/store.ts'
+import type { Identity } from '../../src/model/identity.ts'
+import { AgentError } from '../../src/model/problem.ts'
+import { decodeSnapshot, encodeSnapshot } from '../../src/model/snapshot-codec.ts'
+
+/** A store that keeps text as a file would, and counts. */
+export type Kept = {
+  text: string | undefined
+  saves: number
+  /** So many saves from now on fail as on a full disk. */
+  failures: number
+}
+
+/** What survives a restart of an agent: give the same to the next one. */
+export type Stores = {
+  identity: IdentityStore
+  snapshots: SnapshotStore & Kept
+  states: StateStore & Kept
+}
+
+export function openStores(identity?: Identity): Stores {
+  return { identity: openMemoryStore(identity), snapshots: snapshotText(), states: stateText() }
+}
+
+function snapshotText(): Stores['snapshots'] {
+  return {
+    text: undefined,
+    saves: 0,
+    failures: 0,
+    load() {
+      return Promise.resolve(this.text === undefined ? {} : decodeSnapshot(this.text))
+    },
+    save(snapshot) {
+      return keep(this, encodeSnapshot(snapshot))
+    },
+  }
+}
+
+function stateText(): Stores['states'] {
+  return {
+    text: undefined,
+    saves: 0,
+    failures: 0,
+    load() {
+      return Promise.resolve(this.text === undefined ? initialState : decodeState(this.text))
+    },
+    save(state) {
+      return keep(this, encodeState(state))
+    },
+  }
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- a full disk rejects, it does not throw
+async function keep(kept: Kept, text: string): Promise<void> {
+  if (kept.failures > 0) {
+    kept.failures -= 1
+    throw new AgentError('disk_full', 'Cannot write the file: no space is left')
+  }
+  kept.text = text
+  kept.saves += 1
+}
