@@ -3,7 +3,7 @@ import type { Approval, GuardState, Held } from '../model/guard.ts'
 import type { AgentError, Problem } from '../model/problem.ts'
 import { AgentError as Failure } from '../model/problem.ts'
 import type { Source } from '../model/status.ts'
-import type { ChangeResult } from '../model/target.ts'
+import type { Change, ChangeResult } from '../model/target.ts'
 import { HOUR } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
 import type { ApplyOutcome } from './apply.ts'
@@ -166,8 +166,8 @@ function objectsAfter({ plan, objects }: ApplyOutcome, done: ChangeResult[]): nu
   return objects + sum('create') - sum('delete')
 }
 
-/** Beyond this many changes of a pass, the rest is only counted. */
-const NAMED = 10
+/** Beyond this many changes of a kind in one pass, the rest is only counted. */
+const NAMED = 5
 
 function noteChanges(
   deps: Deps,
@@ -182,15 +182,22 @@ function noteChanges(
   }
   const applied = new Set(done.map(({ key }) => key))
   const changes = plan.changes.filter(({ key }) => applied.has(key))
-  const verb = { create: 'created', update: 'updated', delete: 'removed' } as const
-  const texts = changes.map(
-    (c) => `${verb[c.kind]} ${c.name}${c.kind === 'delete' ? `: ${c.why}` : ''}`,
-  )
-  const more = texts.length > NAMED ? ` and ${texts.length - NAMED} more` : ''
-  noteDone(deps, memory, `${target}: ${texts.slice(0, NAMED).join(', ')}${more}`, {
-    target,
-    changes: done.length,
-  })
+  const texts = [
+    listed('created', changes, 'create'),
+    listed('updated', changes, 'update'),
+    listed('removed', changes, 'delete'),
+  ]
+  const text = texts.filter((part) => part !== '').join('; ')
+  noteDone(deps, memory, `${target}: ${text}`, { target, changes: done.length })
+}
+
+function listed(verb: string, changes: Change[], kind: Change['kind']): string {
+  const names = changes
+    .filter((change) => change.kind === kind)
+    .map((change) => (change.kind === 'delete' ? `${change.name} (${change.why})` : change.name))
+  if (names.length === 0) return ''
+  const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : ''
+  return `${verb} ${names.slice(0, NAMED).join(', ')}${more}`
 }
 
 /** Says of deletions that begin to wait, or wait no more. */

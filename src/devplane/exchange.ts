@@ -110,9 +110,9 @@ function send(answer: Encoded, core: PlaneCore, knobs: Taken): Response {
   return new Response(spoiled ?? body, { status: answer.status, headers })
 }
 
-/** A handler can only answer; a body that breaks before its first byte is the nearest to closing the connection. */
+/** listen() closes the connection on it: nothing comes back, not even a status. */
 function closeConnection(): Response {
-  return new Response(cutStream(new Uint8Array()))
+  return Response.error()
 }
 
 function eventOf(request: Request, call: Call): Omit<PlaneEvent, 'sequence' | 'status' | 'bytes'> {

@@ -77,6 +77,11 @@ function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
 }
 
 async function answer(response: Response, head: boolean, outgoing: ServerResponse): Promise<void> {
+  // Response.error(): the handler wants no answer at all.
+  if (response.type === 'error') {
+    outgoing.destroy()
+    return
+  }
   outgoing.statusCode = response.status
   for (const [name, value] of response.headers) {
     if (name !== 'set-cookie') outgoing.setHeader(name, value)

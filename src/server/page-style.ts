@@ -11,6 +11,7 @@ header.bad { border-color: var(--bad) }
 h1 { font-size: 1.5rem; margin: 0 }
 h2 { font-size: 1rem; margin: 0 0 .5rem; text-transform: uppercase; letter-spacing: .05em; color: var(--quiet) }
 .state { font-size: 1.15rem; margin: .2rem 0 }
+td.quiet { white-space: nowrap }
 .quiet { color: var(--quiet); margin: 0 }
 section { border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; margin-bottom: 1rem; overflow-x: auto }
 table { border-collapse: collapse; width: 100% }

@@ -152,7 +152,7 @@ function applications(all: ApplicationStatus[]): Html {
   const row = (a: ApplicationStatus) =>
     html`<tr>
       <td>${a.name}</td>
-      <td>${a.bundles} bundles</td>
+      <td>${a.bundles} ${a.bundles === 1 ? 'bundle' : 'bundles'}</td>
       <td class="${a.condition === 'synced' ? '' : 'bad'}">${a.condition}</td>
       <td>${a.problems.map(({ message }) => html`${message}<br />`)}</td>
     </tr>`
