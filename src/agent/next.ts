@@ -83,17 +83,18 @@ function idle(f: Facts): Decision {
   const label = f.identity && !f.paused ? [f.label.nextAt] : []
   const renew = f.identity ? [f.renew.nextAt] : []
   const until = Math.min(f.connect.nextAt, ...renew, ...label, ...sources, ...targets)
-  return { state: 'idle', until, why: idleReason(f, until) }
+  return { state: 'idle', until, why: idleReason(f) }
 }
 
 function dues(all: Record<string, Due>): Instant[] {
   return Object.values(all).map((due) => due.nextAt)
 }
 
-function idleReason(f: Facts, until: Instant): string {
+function idleReason(f: Facts): string {
   if (!f.identity) {
-    const waiting = f.connect.failure?.code === 'token_missing' || until === NEVER
-    return waiting ? 'waiting for a one-time token' : 'waiting to try again to enrol'
+    return f.connect.nextAt === NEVER
+      ? 'waiting for a one-time token'
+      : 'waiting to try again to enrol'
   }
   if (f.paused) return 'paused by an operator'
   return 'nothing is due'
