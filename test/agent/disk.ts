@@ -42,10 +42,9 @@ export class Disk implements Disposable {
   }
 
   target(name = 'files'): Target {
-    const { runtimeId, clock } = this.#world
+    const { clock } = this.#world
     return openFiles({
       agent: 'test',
-      runtimeId: () => runtimeId,
       stateDirectory: this.statePath(),
       digestKey: new Secret('key-of-digests'),
       now: () => clock.now(),
