@@ -41,7 +41,7 @@ export type Planned = {
 export async function planTarget(input: ApplyInput, signal: AbortSignal): Promise<Planned> {
   const { target, snapshot } = input
   const desired: Desired = { runtimeId: snapshot.runtimeId, applications: snapshot.applications }
-  const observed = await target.observe(signal)
+  const observed = await target.observe(desired.runtimeId, signal)
   const rendered = target.render(desired, observed)
   const changes = planChanges(rendered, observed, desired)
   const deletions = changes.filter(isDeletion)

@@ -37,7 +37,6 @@ export async function compose(
   const queue = openTriggerQueue()
   const { directory } = config.identity
   const digestKey = await openDigestKey(directory)
-  const runtime = { id: '' }
   const deps: Deps = {
     settings: settingsOf(config),
     clock: systemClock,
@@ -52,7 +51,7 @@ export async function compose(
     token: tokenSource(config.connector.token),
     compass: await composeCompass(config),
     targets: config.targets.map((target) =>
-      composeTarget(target, { config, digestKey: digestKey.key, runtimeId: () => runtime.id }),
+      composeTarget(target, { config, digestKey: digestKey.key }),
     ),
     reporters: reporters(log, queue),
     triggers: queue,
@@ -88,16 +87,12 @@ async function composeCompass(config: Config): Promise<Compass> {
   })
 }
 
-type TargetParts = { config: Config; digestKey: Secret; runtimeId: () => string }
+type TargetParts = { config: Config; digestKey: Secret }
 
-function composeTarget(
-  target: TargetConfig,
-  { config, digestKey, runtimeId }: TargetParts,
-): Target {
+function composeTarget(target: TargetConfig, { config, digestKey }: TargetParts): Target {
   return openFiles({
     config: target,
     agent: config.name,
-    runtimeId,
     stateDirectory: config.identity.directory,
     digestKey,
     now: () => systemClock.now(),

@@ -9,7 +9,7 @@ import type { PlaneEvent } from './events.ts'
 import type { Taken } from './knob-board.ts'
 import { isKnobName } from './knobs.ts'
 import { refusalOf } from './refusal.ts'
-import { cutStream, part, reshape, spoiledBody } from './spoil.ts'
+import { part, reshape, spoiledBody } from './spoil.ts'
 
 /**
  * The way of a request through a plane: what it asks for, which knobs are turned for it, what stands in front of the

@@ -1,5 +1,6 @@
 import type { BindingTypeRule } from '../config/config.ts'
 import type { Application, Bundle } from '../model/application.ts'
+import { canonicalJson } from '../model/digest.ts'
 import { bindingName, slugWithId } from '../model/names.ts'
 import { problem } from '../model/problem.ts'
 import type {
@@ -10,6 +11,7 @@ import type {
   RenderedObject,
   SourceProblem,
 } from '../model/target.ts'
+import { formatInstant } from '../model/time.ts'
 import { bindingOf, credentialsType, descriptor, isMeta } from './binding.ts'
 import type { BindingEntry } from './binding.ts'
 import { envFile } from './env-file.ts'
@@ -142,19 +144,31 @@ function envProblem(name: string, entries: readonly BindingEntry[]) {
 
 /** What a person or a tool wants to know of an application; without secrets. */
 function applicationFile(name: string, application: Application): RenderedFile {
-  const { bundles, ...rest } = application
+  const { id, name: title, providerName, description, systemNumber, localTenantId } = application
   const content = {
-    ...rest,
-    bundles: bundles.map(({ auth, authMissingSince, ...bundle }) => ({
-      ...bundle,
-      credentialsType: credentialsType(auth),
-      ...(authMissingSince === undefined
-        ? {}
-        : { credentialsMissingSince: new Date(authMissingSince).toISOString() }),
-    })),
+    ...{ id, name: title, providerName, description, systemNumber, localTenantId },
+    labels: inOrder(application.labels),
+    authIds: application.authIds,
+    bundles: application.bundles.map(describeBundle),
   }
   const data = `${JSON.stringify(content, null, 2)}\n`
   return { path: `applications/${name}.json`, private: false, data }
+}
+
+function describeBundle({ auth, authMissingSince: since, ...bundle }: Bundle): object {
+  const { id, name, description, inputSchema, apis, events } = bundle
+  const credentialsMissingSince = since === undefined ? undefined : formatInstant(since)
+  return {
+    ...{ id, name, description, credentialsType: credentialsType(auth), credentialsMissingSince },
+    inputSchema,
+    apis: inOrder(apis),
+    events: inOrder(events),
+  }
+}
+
+/** Members in one order, whatever order they were read in: from the Director or from the stored snapshot. */
+function inOrder(value: unknown): unknown {
+  return JSON.parse(canonicalJson(value))
 }
 
 function bindingFiles(

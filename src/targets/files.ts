@@ -39,10 +39,8 @@ import type { Target } from './target.ts'
 
 export type FilesOptions = {
   config: FilesTargetConfig
-  /** `name` of agent.yaml: part of the mark. */
+  /** `name` of agent.yaml: one part of the mark. */
   agent: string
-  /** Asked in each pass, as it is learned only after enrolment: the other part of the mark. */
-  runtimeId: () => string
   /** Holds the journal of the hooks; the output must not lie in it. */
   stateDirectory: string
   /** Keys the digests in the manifest, which readers can see (digest-key.ts). */
@@ -70,6 +68,8 @@ class Files implements Target {
   readonly #hooks: Hooks
   readonly #digest: (files: readonly RenderedFile[]) => string
   #located: Located = { used: false }
+  /** Of the latest observe; the other part of the mark. */
+  #runtimeId = ''
   /** When all contents were read last. */
   #deepAt: Instant | undefined
   #isClean = false
@@ -88,7 +88,8 @@ class Files implements Target {
     this.#hooks = openHooks({ journal, hooks: config.onChange, run })
   }
 
-  async observe(signal: AbortSignal): Promise<Observed> {
+  async observe(runtimeId: string, signal: AbortSignal): Promise<Observed> {
+    this.#runtimeId = runtimeId
     await checkPlace(this.#root, this.#options.stateDirectory)
     const known = this.#located.used ? this.#located.base : undefined
     const located = locate({ disk: this.#disk, root: this.#root, mark: this.#mark(), known })
@@ -195,7 +196,7 @@ class Files implements Target {
   }
 
   #mark(): Mark {
-    return { agent: this.#options.agent, runtimeId: this.#options.runtimeId() }
+    return { agent: this.#options.agent, runtimeId: this.#runtimeId }
   }
 
   #group(): number | undefined {

@@ -11,8 +11,11 @@ import type { ChangeResult, Desired, Observed, Plan, Rendered } from '../model/t
 export interface Target {
   readonly name: string
   readonly kind: string
-  /** All objects of ours, by key. Throws if not all can be read: unread is not absent. Writes nothing. */
-  observe(signal: AbortSignal): Promise<Observed>
+  /**
+   * All objects of ours for this runtime, by key. Throws if not all can be read: unread is not absent. Writes nothing.
+   * The runtime's id is part of every mark, and what carries another one is not ours.
+   */
+  observe(runtimeId: string, signal: AbortSignal): Promise<Observed>
   /** Pure. Names already given are kept; what cannot be rendered is a named problem of its source. */
   render(desired: Desired, observed: Observed): Rendered
   /**

@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { planChanges } from '../../src/model/plan.ts'
 import { Secret } from '../../src/model/secret.ts'
-import { application, basic, bundle, desired, headers } from '../model/samples.ts'
+import { application, basic, bundle, desired, headers, RUNTIME } from '../model/samples.ts'
 import { Output, readBindings } from './output.ts'
 import { pass, summary } from './target.contract.ts'
 
@@ -111,7 +111,7 @@ test('no secret stands in manifest, applications, problems, plan, or what a log 
   const want = desired([application('a', { bundles })])
   const target = output.open()
   const { signal } = new AbortController()
-  const observed = await target.observe(signal)
+  const observed = await target.observe(RUNTIME, signal)
   const rendered = target.render(want, observed)
   const changes = planChanges(rendered, observed, want)
   await target.apply({ target: 'files', changes }, signal)

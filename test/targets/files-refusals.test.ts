@@ -11,9 +11,9 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { AgentError } from '../../src/model/problem.ts'
+import { AgentError, toAgentError } from '../../src/model/problem.ts'
 import type { Target } from '../../src/targets/target.ts'
-import { application, desired } from '../model/samples.ts'
+import { application, desired, RUNTIME } from '../model/samples.ts'
 import { skipUnless } from '../skip.ts'
 import { Output } from './output.ts'
 import { pass } from './target.contract.ts'
@@ -51,9 +51,9 @@ describe('a directory that is not ours is refused and left as it is:', () => {
 
   test('one of another agent, or of another runtime', async () => {
     await pass(output.open(), want)
-    for (const other of [{ agent: 'second' }, { runtimeId: () => 'another-runtime' }]) {
-      expect((await refusal(output.open(other))).code).toBe('output_foreign')
-    }
+    expect((await refusal(output.open({ agent: 'second' }))).code).toBe('output_foreign')
+    const look = output.open().observe('another-runtime', new AbortController().signal)
+    expect(await look.catch((thrown: unknown) => toAgentError(thrown).code)).toBe('output_foreign')
     expect(output.generations).toEqual(['gen-000001'])
   })
 
@@ -151,7 +151,7 @@ test('a group that does not exist is named', async () => {
 
 test('a plan of another target is refused and leaves no trace', async () => {
   const target = output.open()
-  await target.observe(new AbortController().signal)
+  await target.observe(RUNTIME, new AbortController().signal)
   const owner = { slice: 'applications', application: 'a' } as const
   const object = { key: 'k', owner, name: 'n', digest: 'd', content: { files: () => [] } }
   const changes = [{ kind: 'create', key: 'k', owner, name: 'n', object }] as const
@@ -164,7 +164,7 @@ test('a plan of another target is refused and leaves no trace', async () => {
 test('an agent that is told to stop leaves everything as it is', async () => {
   const target = output.open()
   await pass(target, want)
-  const observed = await target.observe(new AbortController().signal)
+  const observed = await target.observe(RUNTIME, new AbortController().signal)
   const two = desired([application('a'), application('b')])
   const { objects } = target.render(two, observed)
   const changes = [...objects.values()].map(

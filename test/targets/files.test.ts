@@ -17,7 +17,7 @@ import {
 import { join } from 'node:path'
 import { bindingName } from '../../src/model/names.ts'
 import { DAY, HOUR } from '../../src/model/time.ts'
-import { application, basic, bundle, desired, numbers, oauth } from '../model/samples.ts'
+import { application, basic, bundle, desired, numbers, oauth, RUNTIME } from '../model/samples.ts'
 import { skipUnless } from '../skip.ts'
 import { Output, readBindings } from './output.ts'
 import { pass, summary, targetContract } from './target.contract.ts'
@@ -353,7 +353,7 @@ test('two sources that want one name: the older keeps it, the other is named', a
   const target = output.open()
   await pass(target, want)
   // The same first eight characters of SHA-256 cannot be had; an object of that name can.
-  const observed = await target.observe(new AbortController().signal)
+  const observed = await target.observe(RUNTIME, new AbortController().signal)
   const objects = new Map(observed.objects)
   const held = objects.get('binding/b-1')!
   objects.delete('binding/b-1')

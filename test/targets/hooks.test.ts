@@ -7,7 +7,7 @@ import { bulkFiles } from '../../src/runtime/bulk-files.ts'
 import type { CommandOptions, CommandResult } from '../../src/runtime/command.ts'
 import { runCommand } from '../../src/runtime/command.ts'
 import { openHooks } from '../../src/targets/hooks.ts'
-import { application, basic, bundle, desired } from '../model/samples.ts'
+import { application, basic, bundle, desired, RUNTIME } from '../model/samples.ts'
 import { Output } from './output.ts'
 import { pass } from './target.contract.ts'
 
@@ -133,7 +133,7 @@ describe('at least once:', () => {
     const settings = { config: { onChange: [hook('all')] }, run: commands.run }
     const target = output.open(settings)
     const { signal } = new AbortController()
-    const observed = await target.observe(signal)
+    const observed = await target.observe(RUNTIME, signal)
     const { objects } = target.render(landscape('one'), observed)
     const changes = [...objects.values()].map((o) => ({ kind: 'create', ...o, object: o }) as const)
     await target.apply({ target: 'files', changes }, signal)
@@ -148,12 +148,12 @@ describe('at least once:', () => {
     const target = output.open(settings)
     await pass(target, landscape('one'))
     const { signal } = new AbortController()
-    const observed = await target.observe(signal)
+    const observed = await target.observe(RUNTIME, signal)
     const object = target.render(landscape('two'), observed).objects.get('binding/b1')!
     const changes = [{ kind: 'update', ...object, object }] as const
     const killed = () => Promise.reject(new Error('killed'))
     const last = output.open({ ...settings, disk: { ...bulkFiles, swap: killed } })
-    await last.observe(signal)
+    await last.observe(RUNTIME, signal)
     await last.apply({ target: 'files', changes }, signal).catch(() => undefined)
     expect(existsSync(journal())).toBe(true)
     expect((await pass(output.open(settings), landscape('one'))).problems).toEqual([])

@@ -7,7 +7,6 @@ import { DAY } from '../../src/model/time.ts'
 import { openFiles } from '../../src/targets/files.ts'
 import type { FilesOptions } from '../../src/targets/files.ts'
 import type { Target } from '../../src/targets/target.ts'
-import { RUNTIME } from '../model/samples.ts'
 
 export type Settings = Partial<Omit<FilesOptions, 'config'>> & {
   config?: Partial<FilesTargetConfig>
@@ -36,7 +35,6 @@ export class Output {
   open(settings: Settings = {}): Target {
     return openFiles({
       agent: 'default',
-      runtimeId: () => RUNTIME,
       stateDirectory: this.state,
       digestKey: new Secret('key of digests'),
       now: () => this.now,

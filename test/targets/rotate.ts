@@ -22,7 +22,6 @@ const target = openFiles({
     onChange: [],
   },
   agent: 'default',
-  runtimeId: () => RUNTIME,
   stateDirectory: `${base}/state`,
   digestKey: new Secret('key'),
   now: () => Date.now(),
@@ -36,7 +35,7 @@ for (const n of numbers(Number(rotations))) {
   const password = `begin ${start + n} ${'x'.repeat(5000)} end`
   const bundles = numbers(6).map((b) => bundle(`b${b}`, { auth: basic('user', password) }))
   const want = desired([application('a', { bundles })])
-  const observed = await target.observe(signal)
+  const observed = await target.observe(RUNTIME, signal)
   const changes = planChanges(target.render(want, observed), observed, want)
   await target.apply({ target: 'files', changes }, signal)
   process.stdout.write('.')

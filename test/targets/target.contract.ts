@@ -21,7 +21,7 @@ export type Pass = { changes: Change[]; problems: string[] }
 /** One pass without a guard: what the loop does. */
 export async function pass(target: Target, want: Desired): Promise<Pass> {
   const { signal } = new AbortController()
-  const observed = await target.observe(signal)
+  const observed = await target.observe(RUNTIME, signal)
   const rendered = target.render(want, observed)
   const changes = planChanges(rendered, observed, want)
   const plan = { target: target.name, changes }
@@ -55,7 +55,7 @@ export function targetContract(kind: string, make: () => Place): void {
 
     test('a new place holds nothing, and looking at it writes nothing', async () => {
       const before = place.writes()
-      const { objects } = await place.open().observe(new AbortController().signal)
+      const { objects } = await place.open().observe(RUNTIME, new AbortController().signal)
       expect([...objects.keys()]).toEqual([])
       expect(place.writes()).toBe(before)
     })
@@ -70,7 +70,7 @@ export function targetContract(kind: string, make: () => Place): void {
         'create binding/a2',
         'create binding/b1',
       ])
-      const observed = await target.observe(new AbortController().signal)
+      const observed = await target.observe(RUNTIME, new AbortController().signal)
       const { objects } = target.render(desired(two()), observed)
       expect([...observed.objects.values()].map(({ key, digest }) => [key, digest])).toEqual(
         [...objects.values()]
@@ -106,7 +106,7 @@ export function targetContract(kind: string, make: () => Place): void {
       const target = place.open()
       await pass(target, desired(two()))
       const names = async () => {
-        const { objects } = await place.open().observe(new AbortController().signal)
+        const { objects } = await place.open().observe(RUNTIME, new AbortController().signal)
         return [...objects].map(([key, { name }]) => [key, name])
       }
       const before = await names()
@@ -123,7 +123,7 @@ export function targetContract(kind: string, make: () => Place): void {
       await pass(target, desired(two()))
       const result = await pass(target, desired(two().slice(0, 1)))
       expect(summary(result)).toEqual(['delete application/b', 'delete binding/b1'])
-      const { objects } = await target.observe(new AbortController().signal)
+      const { objects } = await target.observe(RUNTIME, new AbortController().signal)
       expect([...objects.keys()].sort()).toEqual(['application/a', 'binding/a1', 'binding/a2'])
     })
 
@@ -140,18 +140,18 @@ export function targetContract(kind: string, make: () => Place): void {
       await pass(target, desired(two()))
       const { signal } = new AbortController()
       const want = desired([application('c')])
-      const observed = await target.observe(signal)
+      const observed = await target.observe(RUNTIME, signal)
       const changes = planChanges(target.render(want, observed), observed, want)
       const allowed = changes.filter(({ key }) => key !== 'binding/a1')
       await target.apply({ target: target.name, changes: allowed }, signal)
-      const { objects } = await place.open().observe(signal)
+      const { objects } = await place.open().observe(RUNTIME, signal)
       expect([...objects.keys()].sort()).toEqual(['application/c', 'binding/a1', 'binding/c-1'])
     })
 
     test('what was changed behind its back is put right, and only that', async () => {
       const target = place.open()
       await pass(target, desired(two()))
-      const { objects } = await target.observe(new AbortController().signal)
+      const { objects } = await target.observe(RUNTIME, new AbortController().signal)
       place.damage('binding/a1', objects.get('binding/a1')!.name)
       expect(summary(await pass(target, desired(two())))).toEqual(['update binding/a1'])
       expect(summary(await pass(target, desired(two())))).toEqual([])
@@ -161,7 +161,7 @@ export function targetContract(kind: string, make: () => Place): void {
       const target = place.open()
       await pass(target, desired(two()))
       await pass(target, desired([]))
-      const { objects } = await place.open().observe(new AbortController().signal)
+      const { objects } = await place.open().observe(RUNTIME, new AbortController().signal)
       expect(objects.size).toBe(0)
       expect((await pass(target, desired(two()))).changes).toHaveLength(5)
     })
