@@ -9,7 +9,8 @@ const IDLE = 30
  * Bun's own fetch. A FetchSession has connections of its own, so a new identity never meets those of an old one.
  *
  * `rejectUnauthorized` is always said: without it NODE_TLS_REJECT_UNAUTHORIZED=0 would switch verification off. The
- * proxy is always said too: `false` keeps Bun from its own reading of the environment.
+ * proxy is always said too: `false` keeps Bun from its own reading of the environment. So is `verbose`: without it
+ * BUN_CONFIG_VERBOSE_FETCH would print all headers, tokens included.
  */
 export function openBun({ tls, connectTimeout, socket }: TransportOptions): Transport {
   const session = new Bun.FetchSession({
@@ -24,6 +25,7 @@ export function openBun({ tls, connectTimeout, socket }: TransportOptions): Tran
         return await session.fetch(request, {
           signal: AbortSignal.any([request.signal, watch.signal]),
           redirect: 'manual',
+          verbose: false,
           proxy: proxy === undefined ? false : { url: proxy, respectNoProxy: false },
         })
       } finally {

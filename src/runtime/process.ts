@@ -36,14 +36,6 @@ export function workingDirectory(): string {
   return process.cwd()
 }
 
-/** What has to be run to start this program again: the executable alone, or the runtime and its script. */
-export function ownCommand(): string[] {
-  const script = process.argv[1]
-  // A compiled Bun executable shows a path inside itself.
-  const compiled = script === undefined || script.includes('/$bunfs/')
-  return compiled ? [process.execPath] : [process.execPath, script]
-}
-
 export type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2'
 
 /** Calls `handler` for each of the signals until the returned function is called. */

@@ -6,7 +6,7 @@ import { openHttp } from '../../src/runtime/http.ts'
 const [url = '', ca] = process.argv.slice(2)
 const session = openHttp({ tls: ca === undefined ? {} : { ca: [readFileSync(ca, 'utf8')] } })
 try {
-  const answer = await session.fetch(url)
+  const answer = await session.fetch(url, { headers: { 'connector-token': 'canary' } })
   print({ status: answer.status })
 } catch (thrown) {
   if (!(thrown instanceof AgentError)) throw thrown

@@ -44,6 +44,12 @@ test.each([
   expect((await fetchInChild([url(name), ca], off)).code).toBe(code)
 })
 
+test('BUN_CONFIG_VERBOSE_FETCH prints no header', async () => {
+  const env = { BUN_CONFIG_VERBOSE_FETCH: 'curl' }
+  const output = await outputOf(startChild('fetch-child.ts', [url('good'), ca], env), true)
+  expect(output).toBe('{"status":200}\n')
+})
+
 test('SSL_CERT_FILE names the roots of the system', async () => {
   expect(await fetchInChild([url('good')], { SSL_CERT_FILE: ca })).toEqual({ status: 200 })
   expect((await fetchInChild([url('good')], {})).code).toBe('tls_untrusted')
