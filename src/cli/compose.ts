@@ -1,18 +1,18 @@
 import { openCompass } from '../agent/compass.ts'
 import type { AgentSettings, Deps } from '../agent/deps.ts'
 import { wantedLabels } from '../agent/label.ts'
-import type { Compass, Ownership, Reporter, TokenSource } from '../agent/ports.ts'
+import type { Compass, Ownership, Reporter, StateStore, TokenSource } from '../agent/ports.ts'
 import { openSnapshotFile, openStateFile } from '../agent/state-files.ts'
 import type { Config, TargetConfig, ValueSource } from '../config/config.ts'
 import { describeSource, resolveValue } from '../config/value.ts'
 import { openDigestKey } from '../identity/digest-key.ts'
 import { openDiskStore } from '../identity/disk.ts'
-import { AgentError } from '../model/problem.ts'
+import { AgentError, toAgentError } from '../model/problem.ts'
 import type { Secret } from '../model/secret.ts'
 import { version } from '../model/version.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { ensureDirectory, readText } from '../runtime/files.ts'
-import { randomUnit, splitPem, uuid } from '../runtime/keys.ts'
+import { certificateInfo, randomUnit, splitPem, uuid } from '../runtime/keys.ts'
 import { acquireLock } from '../runtime/lock.ts'
 import { openLog } from '../runtime/log.ts'
 import type { Log } from '../runtime/log.ts'
@@ -36,7 +36,7 @@ export async function compose(
   const log = openLog(config.log)
   const queue = openTriggerQueue()
   const { directory } = config.identity
-  const digestKey = await openDigestKey(directory)
+  const digestKey = await inState(directory, () => openDigestKey(directory))
   const deps: Deps = {
     settings: settingsOf(config),
     clock: systemClock,
@@ -47,7 +47,7 @@ export async function compose(
     pid,
     store: openDiskStore({ directory }),
     snapshots: openSnapshotFile(directory),
-    states: openStateFile(directory),
+    states: stateStore(directory),
     token: tokenSource(config.connector.token),
     compass: await composeCompass(config),
     targets: config.targets.map((target) =>
@@ -104,10 +104,19 @@ async function readCa(source: ValueSource | undefined): Promise<string[]> {
   if (source === undefined) return []
   const pem = await resolveValue(source, readers)
   const blocks = splitPem(pem?.reveal() ?? '')
-  if (blocks.length > 0) return blocks
-  throw new AgentError(
+  if (blocks.length === 0) throw badCa(source, 'there is no PEM certificate in it')
+  try {
+    blocks.forEach(certificateInfo)
+  } catch (thrown) {
+    throw badCa(source, reasonOf(thrown))
+  }
+  return blocks
+}
+
+function badCa(source: ValueSource, why: string): AgentError {
+  return new AgentError(
     'config_invalid',
-    `Cannot use connector.ca: ${describeSource(source)} holds no certificate`,
+    `Cannot use ${describeSource(source)} as connector.ca: ${why}`,
   )
 }
 
@@ -141,17 +150,36 @@ function diskOwnership(directory: string, owned: () => Promise<void>): Ownership
           `Cannot use the state directory ${directory}: another agent holds its lock`,
         )
       }
-      await owned()
+      await inState(directory, owned)
       return lock
     },
   }
 }
 
-async function prepareState(directory: string): Promise<void> {
+function prepareState(directory: string): Promise<void> {
+  return inState(directory, () => ensureDirectory(directory, { mode: 0o700 }))
+}
+
+function stateStore(directory: string): StateStore {
+  const { load, save } = openStateFile(directory)
+  return { save, load: () => inState(directory, load) }
+}
+
+/** What must work before the agent can run at all: without it `run` ends with 1 and says which directory refuses. */
+async function inState<T>(directory: string, work: () => Promise<T>): Promise<T> {
   try {
-    await ensureDirectory(directory, { mode: 0o700 })
+    return await work()
   } catch (thrown) {
-    const why = thrown instanceof Error ? thrown.message : 'it cannot be made'
-    throw new AgentError('state_unusable', `Cannot use the state directory ${directory}: ${why}`)
+    throw new AgentError(
+      'state_unusable',
+      `Cannot use the state directory ${directory}: ${reasonOf(thrown)}`,
+      { cause: thrown },
+    )
   }
+}
+
+/** As the second half of a message. */
+function reasonOf(thrown: unknown): string {
+  const { message } = toAgentError(thrown)
+  return message.replace(/^Cannot /, 'cannot ')
 }
