@@ -6,12 +6,11 @@ import { AgentError } from '../model/problem.ts'
 import type { Problem } from '../model/problem.ts'
 import { PROBLEMS } from '../model/problem.ts'
 import type { Status } from '../model/status.ts'
-import { join } from '../runtime/path.ts'
 import { setUmask, setExitCode } from '../runtime/process.ts'
 import { unixRequest } from '../runtime/unix-request.ts'
 import { statusFile } from '../server/status-file.ts'
 import { compose } from './compose.ts'
-import { loadConfig } from './load-config.ts'
+import { controlSocket, loadConfig } from './load-config.ts'
 import { withConfig, withExample, withJson } from './options.ts'
 import type { ConfigOption, JsonOption } from './options.ts'
 import { UMASK } from './run.ts'
@@ -89,7 +88,7 @@ function act(
 /** Asks the running agent; without one does it here. */
 export async function ask(config: Config, asked: Asked): Promise<TriggerOutcome> {
   const path = asked.kind === 'approve' ? `/approve/${asked.hash}` : `/${asked.kind}`
-  const socket = join(config.identity.directory, 'agent.sock')
+  const socket = controlSocket(config.identity.directory)
   const answer = await unixRequest(socket, { method: 'POST', path }, new AbortController().signal)
   if (answer === undefined) return actHere(config, asked)
   if (answer.status === 200) return JSON.parse(answer.body) as TriggerOutcome

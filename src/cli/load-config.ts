@@ -4,10 +4,16 @@ import { formatProblem } from '../config/problem.ts'
 import type { ConfigProblem } from '../config/problem.ts'
 import { AgentError } from '../model/problem.ts'
 import { readText } from '../runtime/files.ts'
-import { resolve } from '../runtime/path.ts'
+import { LONGEST_SOCKET_PATH } from '../runtime/listen-socket.ts'
+import { join, resolve } from '../runtime/path.ts'
 import { env, workingDirectory } from '../runtime/process.ts'
 
 export const DEFAULT_CONFIG = 'agent.yaml'
+
+/** Where a running agent answers the verbs that act. */
+export function controlSocket(stateDirectory: string): string {
+  return join(stateDirectory, 'agent.sock')
+}
 
 export type LoadedConfig = { config: Config; warnings: ConfigProblem[]; path: string }
 
@@ -26,7 +32,19 @@ export async function loadConfig(file: string): Promise<LoadedConfig> {
   }
   const { config, problems, ...rest } = parseConfig(text, { file, cwd: workingDirectory(), env })
   if (config === undefined) throw invalidConfig(file, problems)
+  refuseLongSocket(file, config)
   return { config, path, warnings: 'warnings' in rest ? rest.warnings : [] }
+}
+
+/** No process could be asked anything over a socket that cannot be made, so the directory is no good. */
+function refuseLongSocket(file: string, { identity }: Config): void {
+  const length = new TextEncoder().encode(controlSocket(identity.directory)).length
+  if (length <= LONGEST_SOCKET_PATH) return
+  throw new AgentError(
+    'config_invalid',
+    `Cannot use the configuration ${file}: identity.directory: the control socket in ${identity.directory} would have a path of ${length} bytes, and a Unix socket takes ${LONGEST_SOCKET_PATH}`,
+    { hint: 'name a state directory with a shorter path' },
+  )
 }
 
 function invalidConfig(file: string, problems: ConfigProblem[]): AgentError {

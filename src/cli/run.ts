@@ -4,13 +4,12 @@ import type { Reporter } from '../agent/ports.ts'
 import type { Config } from '../config/config.ts'
 import { formatProblem } from '../config/problem.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { join } from '../runtime/path.ts'
 import { onSignal, setUmask } from '../runtime/process.ts'
 import { statusFile } from '../server/status-file.ts'
 import { statusServer } from '../server/status-server.ts'
 import type { StatusServer } from '../server/status-server.ts'
 import { compose } from './compose.ts'
-import { loadConfig } from './load-config.ts'
+import { controlSocket, loadConfig } from './load-config.ts'
 import type { LoadedConfig } from './load-config.ts'
 import { withConfig, withExample } from './options.ts'
 import type { ConfigOption } from './options.ts'
@@ -58,7 +57,7 @@ function serverOf(
   const { listen } = config.status
   return statusServer({
     ...(listen === undefined ? {} : { tcp: listen }),
-    socket: join(config.identity.directory, 'agent.sock'),
+    socket: controlSocket(config.identity.directory),
     log,
     now: () => systemClock.now(),
     ask,

@@ -6,12 +6,11 @@ import type { Status } from '../model/status.ts'
 import { SECOND } from '../model/time.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { readText } from '../runtime/files.ts'
-import { join } from '../runtime/path.ts'
 import { setExitCode } from '../runtime/process.ts'
 import { unixRequest } from '../runtime/unix-request.ts'
 import { readiness } from '../server/status-app.ts'
 import { reviveStatus, statusFilePath } from '../server/status-file.ts'
-import { loadConfig } from './load-config.ts'
+import { controlSocket, loadConfig } from './load-config.ts'
 import { withConfig, withExample, withJson } from './options.ts'
 import type { ConfigOption, JsonOption } from './options.ts'
 import { statusText } from './status-text.ts'
@@ -59,7 +58,7 @@ export async function readStatus(config: Config): Promise<{ status: Status; live
   const { directory } = config.identity
   const signal = AbortSignal.timeout(10 * SECOND)
   const answer = await unixRequest(
-    join(directory, 'agent.sock'),
+    controlSocket(directory),
     { method: 'GET', path: '/status' },
     signal,
   )

@@ -5,8 +5,8 @@ import process from 'node:process'
 import { AgentError } from '../model/problem.ts'
 import { errorCode } from './disk-error.ts'
 
-/** `sun_path` of Linux without its closing zero byte; macOS has four less. */
-const LONGEST = 107
+/** Bytes of the path of a Unix socket: `sun_path` without its closing zero byte. */
+export const LONGEST_SOCKET_PATH = process.platform === 'darwin' ? 103 : 107
 
 /**
  * Makes a socket file under a private name, gives it its mode and only then its real name: nobody can connect before the
@@ -20,7 +20,7 @@ export async function claimSocket(
   mode: number,
   bind: (path: string) => Promise<void>,
 ): Promise<() => Promise<void>> {
-  if (Buffer.byteLength(path) > LONGEST) throw withCode('ENAMETOOLONG')
+  if (Buffer.byteLength(path) > LONGEST_SOCKET_PATH) throw withCode('ENAMETOOLONG')
   await fs.access(dirname(path))
   await refuseTaken(path)
   const temporary = join(dirname(path), `.${randomBytes(3).toString('hex')}`)
