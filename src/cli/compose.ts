@@ -103,7 +103,8 @@ function composeTarget(target: TargetConfig, { config, digestKey }: TargetParts)
 async function readCa(source: ValueSource | undefined): Promise<string[]> {
   if (source === undefined) return []
   const pem = await resolveValue(source, readers)
-  const blocks = splitPem(pem?.reveal() ?? '')
+  if (pem === undefined) throw badCa(source, 'it is missing or empty')
+  const blocks = splitPem(pem.reveal())
   if (blocks.length === 0) throw badCa(source, 'there is no PEM certificate in it')
   try {
     blocks.forEach(certificateInfo)

@@ -16,7 +16,7 @@ export function buildProgram(registers: Register[]): Command {
     .description('Connects a runtime to UCL/Compass: connect, sync, label, renew, idle.')
     .version(version, '-v, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
-    .helpCommand('help [command]', 'show help')
+    .helpCommand(false)
     .addHelpText('after', '\nExample:\n  agent --config agent.yaml\n  agent status --help')
     .configureOutput(OUTPUT)
     .exitOverride()
@@ -26,7 +26,9 @@ export function buildProgram(registers: Register[]): Command {
 }
 
 /** Runs one command. Never throws: what goes wrong is one message and an exit code. */
-export async function runProgram(program: Command, argv: string[]): Promise<void> {
+export async function runProgram(program: Command, given: string[]): Promise<void> {
+  // Commander's own `help` prints everything for a command that it does not know, and fails without a word.
+  const argv = given[0] === 'help' ? [...given.slice(1, 2), '--help'] : given
   try {
     refuseUnknown(program, argv[0])
     await program.parseAsync(argv, { from: 'user' })
@@ -39,7 +41,7 @@ export async function runProgram(program: Command, argv: string[]): Promise<void
 
 /** Commander would take a word that is no command for an argument of the default one. */
 function refuseUnknown(program: Command, word: string | undefined): void {
-  if (word === undefined || word.startsWith('-') || word === 'help') return
+  if (word === undefined || word.startsWith('-')) return
   const names = program.commands.map((command) => command.name())
   if (names.includes(word)) return
   const meant = nearest(word, names)
