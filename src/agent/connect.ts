@@ -36,7 +36,7 @@ export function connectWork(memory: Memory, now: Instant): ConnectWork | undefin
     (f) => f !== undefined && REFUSED.has(f.code),
   )
   const untried = memory.token.status === 'unspent' || memory.token.status === 'in-use'
-  if ((refused || memory.reconnect) && untried) return 'enrol'
+  if (memory.reconnect || (refused && untried)) return 'enrol'
   const lost = director?.failure !== undefined && LOST.has(director.failure.code)
   if (lost && director.failures >= LOST_FAILURES && now - memory.planeAskedAt >= HOUR)
     return 'find-plane'
@@ -68,8 +68,9 @@ export function connectDue(memory: Memory, now: Instant): Due {
       nextAt: attempt.failures === 0 ? due.at : Math.max(due.at, attempt.nextAt),
     }
   }
-  if (token.digest === undefined) return blocked(attempt, attempt.failure ?? noToken(memory))
-  if (token.status === 'spent') return blocked(attempt, usedUp)
+  if (token.digest === undefined)
+    return blocked(attempt, attempt.failure ?? expired(memory, now) ?? noToken)
+  if (token.status === 'spent') return blocked(attempt, expired(memory, now) ?? usedUp)
   return attempt
 }
 
@@ -79,10 +80,11 @@ function blocked(attempt: Due, failure: Problem): Due {
 
 const usedUp = problem('token_spent', 'Cannot enrol: the token that is there was used before')
 
-function noToken({ identity }: Memory): Problem {
-  return identity === undefined
-    ? problem('token_missing', 'Cannot enrol: there is no one-time token')
-    : problem('identity_expired', 'Cannot talk to Compass: the client certificate has expired')
+const noToken = problem('token_missing', 'Cannot enrol: there is no one-time token')
+
+function expired({ identity, clockSkew }: Memory, now: Instant): Problem | undefined {
+  if (identity === undefined || !isExpired(identity, now, clockSkew)) return undefined
+  return problem('identity_expired', 'Cannot talk to Compass: the client certificate has expired')
 }
 
 /** Spends the token, or goes on with what an earlier attempt left in the journal. Gives the identity that is current then. */

@@ -75,6 +75,7 @@ async function look(deps: Deps, memory: Memory): Promise<void> {
   const seen = await lookAtToken(deps.token)
   const known = { enrolledWith: memory.state.enrolledWith, pending: memory.pending }
   memory.token = { ...seen, status: tokenStatus(seen, known, now) }
+  if (seen.digest === undefined) memory.reconnect = false
   recordClock(deps, memory, now)
 }
 

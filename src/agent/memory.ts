@@ -25,7 +25,7 @@ export type Memory = {
   token: TokenSeen & { status: TokenStatus }
   /** Digest of the token that `connect` is about: with another one it begins anew. */
   connectToken?: string
-  /** A person asked for a new identity: the next untried token is used although the present one works. */
+  /** A person asked for a new identity: untried tokens are used although the present one works, until one brings it or all are gone. */
   reconnect: boolean
   /** When the Connector was last asked where the Director is. */
   planeAskedAt: Instant

@@ -23,13 +23,12 @@ afterAll(() => world[Symbol.asyncDispose]())
 
 /** A target that is dead, from its first look on or when it is written. */
 function deadTarget(where: 'observe' | 'apply', name = 'dead'): Target & { tries: number } {
-  const dead = openMemory(name)
-  const counted = Object.assign(dead, { tries: 0 })
-  counted[where] = () => {
-    counted.tries += 1
+  const dead = Object.assign(openMemory(name), { tries: 0 })
+  const fail = (): Promise<never> => {
+    dead.tries += 1
     return Promise.reject(new AgentError('disk_failed', 'Cannot write to the dead target: EIO'))
   }
-  return counted
+  return Object.assign(dead, { [where]: fail })
 }
 
 describe('a dead target', () => {
@@ -196,6 +195,7 @@ describe('a dead Director', () => {
       token: await own.token(),
     })
     await first.atRest()
+    expect(first.codes).toEqual([])
     const before = disk.files()
     await first.stop()
     await own[Symbol.asyncDispose]()

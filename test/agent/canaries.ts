@@ -57,8 +57,7 @@ export class Canaries {
 
   /** The same store; what passes through it is a secret from now on. */
   watch(store: IdentityStore): IdentityStore {
-    return {
-      ...store,
+    const watched: Partial<IdentityStore> = {
       load: async () => {
         const loaded = await store.load()
         if (loaded !== undefined) this.addKey(loaded.identity.key)
@@ -73,6 +72,9 @@ export class Canaries {
         return store.promote(identity)
       },
     }
+    return new Proxy(store, {
+      get: (target, name) => Reflect.get(watched, name) ?? Reflect.get(target, name),
+    })
   }
 
   /** Those met in a text, cut short. */
