@@ -116,8 +116,8 @@ describe('the import rule finds', () => {
     [
       'a scoped package away from home',
       'src/server/a.ts',
-      `import { serve } from '@hono/node-server/x'`,
-      'whose home is runtime',
+      `import { x } from '@valibot/to-json-schema/x'`,
+      'whose home is config',
     ],
     [
       'x509 beside its file',

@@ -39,7 +39,6 @@ export const HOMES: Record<string, Home> = {
     in: ['web', 'server', 'broker', 'runtime-director', 'devplane'],
     reason: 'HTTP servers, and nothing else, route requests',
   },
-  '@hono/node-server': { in: ['runtime'], reason: 'listening differs between the runtimes' },
   ky: { in: ['clients'], reason: 'outgoing HTTP has one face, with retry: 0' },
   'graphql-request': {
     in: ['clients'],
@@ -53,7 +52,6 @@ export const HOMES: Record<string, Home> = {
   valibot: { in: ['config'], reason: 'one schema; answers of servers have hand-written decoders' },
   '@valibot/to-json-schema': { in: ['config'], reason: 'agent schema' },
   commander: { in: ['cli'], reason: 'argv is the business of the command line' },
-  '@logtape/logtape': { in: ['runtime'], reason: 'others get a Log' },
   undici: { in: ['runtime'], reason: 'others get a fetch' },
   '@peculiar/x509': { in: ['identity/x509.ts'], reason: '20 MB of memory, loaded only to enrol' },
   'reflect-metadata': { in: ['identity/x509.ts'], reason: '@peculiar/x509 needs it first' },
@@ -160,7 +158,7 @@ function isAtHome(file: string, home: Home): boolean {
   )
 }
 
-/** `hono/html` is of `hono`, `@hono/node-server/x` of `@hono/node-server`; `node:fs/promises` stays as it is. */
+/** `hono/html` is of `hono`, `@peculiar/x509/x` of `@peculiar/x509`; `node:fs/promises` stays as it is. */
 function packageOf(specifier: string): string {
   if (/^(node|bun):/.test(specifier)) return specifier
   return specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')
