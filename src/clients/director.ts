@@ -1,5 +1,6 @@
 import { canonicalJson } from '../model/digest.ts'
 import { AgentError } from '../model/problem.ts'
+import type { Code } from '../model/problem.ts'
 import { fetchApplications, openPageSizes } from './applications.ts'
 import type { FetchedApplications } from './applications.ts'
 import type { Call } from './connector.ts'
@@ -44,18 +45,21 @@ export function openDirector({ tenant, instanceAuths, ...endpoint }: DirectorSes
   const sizes = openPageSizes()
   return {
     viewer: (call) =>
-      request(session, {
-        ...call,
-        what: 'ask who this runtime is',
-        door: 'director',
-        document: VIEWER,
-        decode: (data) => {
-          const viewer = data.object('result')
-          return { id: viewer.text('id'), type: viewer.text('type') }
-        },
-      }),
+      suspecting(
+        tenant,
+        request(session, {
+          ...call,
+          what: 'ask who this runtime is',
+          door: 'director',
+          document: VIEWER,
+          decode: (data) => {
+            const viewer = data.object('result')
+            return { id: viewer.text('id'), type: viewer.text('type') }
+          },
+        }),
+      ),
     applications: (runtimeId, call) =>
-      fetchApplications({ session, runtimeId, call, documents, sizes }),
+      suspecting(tenant, fetchApplications({ session, runtimeId, call, documents, sizes })),
     runtimeLabels: (runtimeId, call) =>
       request(session, {
         ...call,
@@ -67,6 +71,24 @@ export function openDirector({ tenant, instanceAuths, ...endpoint }: DirectorSes
       }),
     setRuntimeLabel: (runtimeId, key, value, call) =>
       setRuntimeLabel(session, { runtimeId, key, value }, call),
+  }
+}
+
+/** What a Director says that recognises nobody; one reason of several is a tenant that it does not know. */
+const NOBODY: ReadonlySet<Code> = new Set<Code>(['identity_refused', 'director_failed'])
+
+/** Names the tenant of agent.yaml where it may be what is wrong. */
+async function suspecting<T>(tenant: string | undefined, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (thrown) {
+    if (tenant === undefined || !(thrown instanceof AgentError) || !NOBODY.has(thrown.code))
+      throw thrown
+    const { code, message, hint, turn, subject, retryAfter, detail } = thrown
+    throw new AgentError(code, `${message} (asked for the tenant ${tenant})`, {
+      ...{ class: thrown.class, turn, subject, retryAfter, detail },
+      hint: `${hint}; when it lasts, compare runtime.tenant of agent.yaml with the tenant of this runtime`,
+    })
   }
 }
 
