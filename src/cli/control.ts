@@ -86,7 +86,7 @@ function act(
 }
 
 /** Asks the running agent; without one does it here. */
-export async function ask(config: Config, asked: Asked): Promise<TriggerOutcome> {
+async function ask(config: Config, asked: Asked): Promise<TriggerOutcome> {
   const path = asked.kind === 'approve' ? `/approve/${asked.hash}` : `/${asked.kind}`
   const socket = controlSocket(config.identity.directory)
   const answer = await unixRequest(socket, { method: 'POST', path }, new AbortController().signal)

@@ -9,16 +9,17 @@ import { SECOND } from '../model/time.ts'
 import type { Duration } from '../model/time.ts'
 import { ensureDirectory, readText, writeAtomic } from '../runtime/files.ts'
 import { join, relative, resolve } from '../runtime/path.ts'
-import { onSignal, workingDirectory } from '../runtime/process.ts'
+import { workingDirectory } from '../runtime/process.ts'
 import { DEV_CONFIG } from './dev-config.ts'
 import { loadConfig } from './load-config.ts'
 import { withExample } from './options.ts'
 import { run } from './run.ts'
+import { stopSignal } from './stop.ts'
 import { note, paint } from './terminal.ts'
 
 type DevOptions = { landscape?: string; state: string; lifetime: string; planeOnly?: boolean }
 
-export const DEV_DIRECTORY = '.runtime-agent-dev'
+const DEV_DIRECTORY = '.runtime-agent-dev'
 
 export function registerDev(program: Command): void {
   const command = program
@@ -47,8 +48,7 @@ export function registerDev(program: Command): void {
 }
 
 async function dev(options: DevOptions): Promise<void> {
-  const stop = new AbortController()
-  onSignal(['SIGINT', 'SIGTERM'], () => stop.abort())
+  const signal = stopSignal()
   const paths = pathsOf(resolve(workingDirectory(), options.state), options.landscape)
   await ensureDirectory(paths.root, { mode: 0o700 })
   if (options.landscape === undefined) await writeSample(paths.landscape)
@@ -57,8 +57,8 @@ async function dev(options: DevOptions): Promise<void> {
     await writeMissing(paths.config, DEV_CONFIG)
     await writeAtomic(paths.ca, plane.caPem, { mode: 0o644 })
     await writeAtomic(paths.addresses, addressesOf(plane), { mode: 0o600 })
-    if (options.planeOnly === true) await servePlane(plane, paths, stop.signal)
-    else await serveBoth(plane, paths, stop.signal)
+    if (options.planeOnly === true) await servePlane(plane, paths, signal)
+    else await serveBoth(plane, paths, signal)
   } finally {
     await plane.close()
     note(

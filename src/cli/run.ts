@@ -4,7 +4,7 @@ import type { Reporter } from '../agent/ports.ts'
 import type { Config } from '../config/config.ts'
 import { formatProblem } from '../config/problem.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { onSignal, setUmask } from '../runtime/process.ts'
+import { setUmask } from '../runtime/process.ts'
 import { statusFile } from '../server/status-file.ts'
 import { statusServer } from '../server/status-server.ts'
 import type { StatusServer } from '../server/status-server.ts'
@@ -12,6 +12,7 @@ import { compose } from './compose.ts'
 import { controlSocket, loadConfig } from './load-config.ts'
 import type { LoadedConfig } from './load-config.ts'
 import { withConfig, withExample } from './options.ts'
+import { stopSignal } from './stop.ts'
 import type { ConfigOption } from './options.ts'
 
 /** Group and owner only, as published files are for a group; everything else sets its own mode. */
@@ -23,9 +24,8 @@ export function registerRun(program: Command): void {
     .description('run the agent until it is told to stop (the default)')
   withExample(withConfig(command), 'agent --config agent.yaml').action(
     async ({ config }: ConfigOption) => {
-      const stop = new AbortController()
-      onSignal(['SIGINT', 'SIGTERM'], () => stop.abort())
-      await run(await loadConfig(config), stop.signal)
+      const signal = stopSignal()
+      await run(await loadConfig(config), signal)
     },
   )
 }

@@ -54,7 +54,7 @@ async function checked(config: Config): Promise<number> {
 }
 
 /** From the running agent, else as the last one left it. */
-export async function readStatus(config: Config): Promise<{ status: Status; live: boolean }> {
+async function readStatus(config: Config): Promise<{ status: Status; live: boolean }> {
   const { directory } = config.identity
   const signal = AbortSignal.timeout(10 * SECOND)
   const answer = await unixRequest(

@@ -31,7 +31,7 @@ export function printProblem(problem: Problem): void {
 const USAGE: ReadonlySet<Code> = new Set<Code>(['config_missing', 'config_invalid', 'usage'])
 
 /** The exit code for an error: what a script can act on. */
-export function exitCodeOf(error: AgentError): number {
+function exitCodeOf(error: AgentError): number {
   if (USAGE.has(error.code)) return EXIT.usage
   if (error.code === 'already_running') return EXIT.locked
   return error.class === 'operator' ? EXIT.person : EXIT.failed
@@ -45,7 +45,7 @@ export function fail(thrown: unknown): void {
 }
 
 /** Whether colours help: a terminal, and nobody asked for none. */
-export function colourful(): boolean {
+function colourful(): boolean {
   return isTerminal('stdout') && env('NO_COLOR') === undefined
 }
 

@@ -9,17 +9,6 @@ import type { agentSchema } from './schema.ts'
  */
 export type Config = v.InferOutput<ReturnType<typeof agentSchema>>
 
-export type RuntimeConfig = Config['runtime']
-export type ConnectorConfig = Config['connector']
-export type DirectorConfig = Config['director']
-export type IdentityConfig = Config['identity']
-export type LabelsConfig = Config['labels']
-export type RenewalConfig = Config['renewal']
-export type GuardConfig = Config['guard']
-export type ProxyConfig = NonNullable<Config['proxy']>
-export type StatusConfig = Config['status']
-export type LogConfig = Config['log']
-
 /** One of the targets, told apart by `kind`; `name` is filled in. */
 export type TargetConfig = Config['targets'][number]
 export type FilesTargetConfig = Extract<TargetConfig, { kind: 'files' }>

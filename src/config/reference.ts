@@ -5,6 +5,8 @@ import { VALUE_TITLE } from './value.ts'
 /**
  * docs/reference/agent-yaml.md, printed from the schema: one table for each part of agent.yaml, one row for each key.
  *
+ * @testing The test of the page prints it.
+ *
  * It is written from the JSON Schema rather than from valibot's objects, so what editors show and what is read here
  * cannot differ.
  */

@@ -51,10 +51,9 @@ export function part(body: Uint8Array<ArrayBuffer>, share: number): Uint8Array<A
 const BEFORE_CUT = 30
 
 /**
- * A body that breaks after these bytes, whereupon the server closes the connection. Without bytes the client still sees
- * the head of an answer: a handler has no way to give none.
+ * A body that breaks after these bytes, whereupon the server closes the connection.
  */
-export function cutStream(body: Uint8Array): ReadableStream<Uint8Array> {
+function cutStream(body: Uint8Array): ReadableStream<Uint8Array> {
   let sent = false
   return new ReadableStream<Uint8Array>({
     async pull(controller) {

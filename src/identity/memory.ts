@@ -2,7 +2,7 @@ import type { Identity, PendingEnrolment } from '../model/identity.ts'
 import { decodePending, encodePending } from './journal.ts'
 import { verifyIdentity, type IdentityStore } from './store.ts'
 
-/** The twin of the disk store without a disk, for tests and `renew --dry-run`; gone with the process. */
+/** @testing The twin of the disk store without a disk; gone with the process. */
 export function openMemoryStore(identity?: Identity): IdentityStore {
   let current = identity
   let journal: string | undefined

@@ -17,11 +17,6 @@ export type Window = {
   readonly to: number
 }
 
-/** Whether the instant lies in one of the windows. No windows at all means: always. */
-export function inWindow(windows: readonly Window[], at: Instant): boolean {
-  return windows.length === 0 || windows.some((window) => nextOpening(window, at) === at)
-}
-
 /** The first instant from `at` on (itself included) that lies in a window; `at` when there are no windows. */
 export function nextWindow(windows: readonly Window[], at: Instant): Instant {
   if (windows.length === 0) return at

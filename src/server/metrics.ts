@@ -2,6 +2,9 @@ import type { Status, SourceStatus, TargetStatus } from '../model/status.ts'
 import { SECOND } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
 
+/** `memory` in bytes, `cpu` in milliseconds since the process began. */
+export type ProcessUsage = { memory: number; cpu: number }
+
 type Sample = { labels?: Record<string, string>; value: number }
 type Metric = { name: string; help: string; type: 'gauge' | 'counter'; samples: Sample[] }
 
@@ -11,8 +14,8 @@ const STATES = ['connect', 'sync', 'label', 'renew', 'idle'] as const
  * The status in the Prometheus text exposition format 0.0.4. Points in time are absolute, in seconds, so that an alert
  * on the expiry of the certificate needs no running agent. prom-client would do the same for 17 MB more.
  */
-export function renderMetrics(status: Status): string {
-  return allMetrics(status)
+export function renderMetrics(status: Status, usage: ProcessUsage): string {
+  return [...allMetrics(status), ...processMetrics(usage)]
     .filter((metric) => metric.samples.length > 0)
     .map(renderMetric)
     .join('')
@@ -147,6 +150,17 @@ function targetMetrics(targets: TargetStatus[]): Metric[] {
       'Bundles of kept applications whose deletion waits.',
       per((t) => (t.held ?? []).reduce((sum, held) => sum + held.bundles, 0)),
     ),
+  ]
+}
+
+function processMetrics({ memory, cpu }: ProcessUsage): Metric[] {
+  const seconds = { value: cpu / SECOND }
+  return [
+    gauge('process_resident_memory_bytes', 'Resident memory.', [{ value: memory }]),
+    {
+      ...gauge('process_cpu_seconds_total', 'CPU time, user and system.', [seconds]),
+      type: 'counter',
+    },
   ]
 }
 

@@ -3,6 +3,7 @@ import type { Status } from '../model/status.ts'
 import { MINUTE } from '../model/time.ts'
 import type { Duration, Instant } from '../model/time.ts'
 import { renderMetrics } from './metrics.ts'
+import type { ProcessUsage } from './metrics.ts'
 import { renderPage } from './page.ts'
 
 /** What the status server may look at. It changes nothing. */
@@ -12,6 +13,8 @@ export type StatusView = {
   status(): Status | undefined
   /** When the loop last gave a sign of life. */
   heartbeat(): Instant
+  /** Of this process. */
+  usage(): ProcessUsage
 }
 
 /** Longer than any legal silence: one request may take 120 s. */
@@ -61,7 +64,7 @@ export function statusApp(
   })
   app.get('/metrics', (c) => {
     const status = view.status()
-    return c.text(status === undefined ? '' : renderMetrics(status), 200, {
+    return c.text(status === undefined ? '' : renderMetrics(status, view.usage()), 200, {
       'content-type': 'text/plain; version=0.0.4; charset=utf-8',
     })
   })

@@ -1,13 +1,16 @@
 import type { Reporter, Trigger } from '../agent/ports.ts'
 import { AgentError } from '../model/problem.ts'
+import type { Problem } from '../model/problem.ts'
 import type { Status } from '../model/status.ts'
-import { MINUTE } from '../model/time.ts'
+import { SECOND } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
 import { listen } from '../runtime/listen.ts'
 import type { Handler, ListenAddress, Listener } from '../runtime/listen.ts'
 import type { Log } from '../runtime/log.ts'
+import { cpuUsage, memoryUsage } from '../runtime/process.ts'
 import { controlApp } from './control-app.ts'
 import { hostRule } from './host-rule.ts'
+import type { ProcessUsage } from './metrics.ts'
 import { statusApp } from './status-app.ts'
 
 export type StatusServerOptions = {
@@ -27,19 +30,20 @@ export type StatusServer = Reporter & {
 }
 
 /** A port that is taken is tried again after this. */
-const TRY_AGAIN = MINUTE
+const TRY_AGAIN = 10 * SECOND
 
 /**
  * Serves the latest status on TCP (GET only) and the verbs that act on the control socket. Opened by the first report,
- * so never before the agent owns its state. An address that cannot be had must not stop the agent: it is logged once and
- * tried again.
+ * so never before the agent owns its state. An address that cannot be had must not stop the agent: it is logged once, shown
+ * by the other one, and tried again.
  */
 export function statusServer(options: StatusServerOptions): StatusServer {
   const { tcp, socket, now, ask } = options
   let latest: Status | undefined
   let heartbeat: Instant = now()
-  const view = { now, status: () => latest, heartbeat: () => heartbeat }
-  const doors = [
+  const usage = (): ProcessUsage => ({ memory: memoryUsage().rss, cpu: cpuUsage() })
+  const view = { now, status: () => latest && withProblems(latest, doors), heartbeat: () => heartbeat, usage }
+  const doors: Door[] = [
     door({ socket, mode: 0o600 }, (request) => controlApp(view, ask).fetch(request), options),
   ]
   if (tcp !== undefined)
@@ -62,27 +66,39 @@ export function statusServer(options: StatusServerOptions): StatusServer {
   }
 }
 
-type Door = { open(): Promise<void>; listener(): Listener | undefined }
+type Door = {
+  open(): Promise<void>
+  listener(): Listener | undefined
+  /** Why it is not open. */
+  problem(): Problem | undefined
+}
+
+function withProblems(status: Status, doors: readonly Door[]): Status {
+  const problems = doors.map((one) => one.problem()).filter((problem) => problem !== undefined)
+  return problems.length === 0 ? status : { ...status, problems: [...status.problems, ...problems] }
+}
 
 function door(at: ListenAddress, handler: Handler, { log, now }: StatusServerOptions): Door {
   let listener: Listener | undefined
   let tryAt: Instant = 0
-  let said = ''
+  let problem: Problem | undefined
   return {
     listener: () => listener,
+    problem: () => problem,
     async open() {
       if (listener !== undefined || now() < tryAt) return
       try {
         listener = await listen(handler, at)
+        problem = undefined
         log.debug('listening', {
           at: 'socket' in at ? at.socket : `${at.host}:${listener.port ?? at.port}`,
         })
       } catch (thrown) {
         if (!(thrown instanceof AgentError)) throw thrown
         tryAt = now() + TRY_AGAIN
-        if (said !== thrown.message)
+        if (problem?.message !== thrown.message)
           log.error(thrown.message, { code: thrown.code, hint: thrown.hint })
-        said = thrown.message
+        problem = thrown.toProblem()
       }
     },
   }

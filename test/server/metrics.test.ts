@@ -2,12 +2,17 @@ import { describe, expect, test } from 'bun:test'
 import { renderMetrics } from '../../src/server/metrics.ts'
 import { refusedProblem, statusFixture } from './status.fixture.ts'
 
+const usage = { memory: 64_000_000, cpu: 1500 }
+
 const LINE =
   /^[a-z_]+(\{[a-z_]+="([^"\\\n]|\\.)*"(,[a-z_]+="([^"\\\n]|\\.)*")*\})? -?\d+(\.\d+)?(e[+-]?\d+)?$/
 
 describe('the metrics', () => {
   test('are lines of the Prometheus text format, each metric with help and type', () => {
-    const lines = renderMetrics(statusFixture({ problems: [refusedProblem], clockSkew: -2500 }))
+    const lines = renderMetrics(
+      statusFixture({ problems: [refusedProblem], clockSkew: -2500 }),
+      usage,
+    )
       .trimEnd()
       .split('\n')
     const samples = lines.filter((line) => !line.startsWith('#'))
@@ -19,19 +24,19 @@ describe('the metrics', () => {
 
   test('tell the end of the certificate as an absolute time in seconds', () => {
     const status = statusFixture()
-    const text = renderMetrics(status)
+    const text = renderMetrics(status, usage)
     expect(text).toContain(
       `agent_identity_not_after_timestamp_seconds ${(status.identity?.notAfter ?? 0) / 1000}\n`,
     )
   })
 
   test('count problems by code and by whose turn it is', () => {
-    const text = renderMetrics(statusFixture({ problems: [refusedProblem, refusedProblem] }))
+    const text = renderMetrics(statusFixture({ problems: [refusedProblem, refusedProblem] }), usage)
     expect(text).toContain('agent_problems{code="token_refused",turn="operator"} 2\n')
   })
 
   test('show exactly one state', () => {
-    const states = renderMetrics(statusFixture({ state: 'renew' })).match(
+    const states = renderMetrics(statusFixture({ state: 'renew' }), usage).match(
       /agent_state\{state="\w+"\} 1/g,
     )
     expect(states).toEqual(['agent_state{state="renew"} 1'])
@@ -39,15 +44,18 @@ describe('the metrics', () => {
 
   test('escape label values', () => {
     const hostile = 'a"b\\c\nd'
-    expect(renderMetrics(statusFixture({ name: hostile }))).toContain('name="a\\"b\\\\c\\nd"')
+    expect(renderMetrics(statusFixture({ name: hostile }), usage)).toContain(
+      'name="a\\"b\\\\c\\nd"',
+    )
   })
 
   test('leave out what is not known instead of inventing a number', () => {
     const { identity: _, clockSkew: __, ...rest } = statusFixture()
-    const text = renderMetrics({
+    const failing = {
       ...rest,
-      sources: [{ name: 'director', nextAt: Infinity, failures: 3 }],
-    })
+      sources: [{ name: 'director' as const, nextAt: Infinity, failures: 3 }],
+    }
+    const text = renderMetrics(failing, usage)
     expect(text).not.toContain('agent_identity')
     expect(text).not.toContain('agent_source_last_success')
     expect(text).not.toContain('Infinity')

@@ -5,11 +5,16 @@ import { hostRule } from '../../src/server/host-rule.ts'
 import { statusApp } from '../../src/server/status-app.ts'
 import { fixtureNow, refusedProblem, statusFixture } from './status.fixture.ts'
 
+const usage = () => ({ memory: 1, cpu: 1 })
+
 function open(status: Status | undefined, heartbeat = fixtureNow) {
-  const view = { now: () => fixtureNow, status: () => status, heartbeat: () => heartbeat }
+  const view = { now: () => fixtureNow, status: () => status, heartbeat: () => heartbeat, usage }
   const app = statusApp(view, hostRule('127.0.0.1'))
   return (path: string, init: RequestInit = {}) =>
-    app.request(path, { ...init, headers: { host: '127.0.0.1:8090', ...init.headers } })
+    app.request(path, {
+      ...init,
+      headers: { host: '127.0.0.1:8090', ...(init.headers as Record<string, string>) },
+    })
 }
 
 describe('the status endpoint', () => {
