@@ -11,7 +11,7 @@ import { AgentError, toAgentError } from '../model/problem.ts'
 import type { Secret } from '../model/secret.ts'
 import { version } from '../model/version.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { ensureDirectory, readText } from '../runtime/files.ts'
+import { ensureDirectory, readText, removeTemporary } from '../runtime/files.ts'
 import { certificateInfo, randomUnit, splitPem, uuid } from '../runtime/keys.ts'
 import { acquireLock } from '../runtime/lock.ts'
 import { openLog } from '../runtime/log.ts'
@@ -151,6 +151,8 @@ function diskOwnership(directory: string, owned: () => Promise<void>): Ownership
           `Cannot use the state directory ${directory}: another agent holds its lock`,
         )
       }
+      // What a killed process was writing; only now, as it might have been the owner's.
+      await inState(directory, () => removeTemporary(directory))
       await inState(directory, owned)
       return lock
     },
