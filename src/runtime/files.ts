@@ -249,4 +249,4 @@ export function rename(from: string, to: string): Promise<void> {
 }
 
 export { syncFileSystem } from './sync.ts'
-export { groupId, isWritableByOthers, userId } from './owner.ts'
+export { groupId, isWritableByOthers, realPath, userId } from './owner.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import process from 'node:process'
 import { onDisk, onDiskIfThere } from './disk-error.ts'
 
@@ -50,6 +50,18 @@ export function isWritableByOthers(path: string): Promise<string | undefined> {
       }
     }
     return undefined
+  })
+}
+
+/** Where a path really leads: symlinks followed in as much of it as exists. */
+export function realPath(path: string): Promise<string> {
+  return onDisk('look at', path, async () => {
+    const parts = partsOf(resolve(path)).reverse()
+    for (const part of parts) {
+      const real = await onDiskIfThere('look at', part, () => fs.realpath(part))
+      if (real !== undefined) return join(real, relative(part, resolve(path)))
+    }
+    return resolve(path)
   })
 }
 

@@ -1,7 +1,7 @@
 import { Malformed } from '../model/decode.ts'
 import { AgentError } from '../model/problem.ts'
 import type { BulkFiles } from '../runtime/bulk-files.ts'
-import { groupId, isWritableByOthers } from '../runtime/files.ts'
+import { groupId, isWritableByOthers, realPath } from '../runtime/files.ts'
 import { isAbsolute, join, relative } from '../runtime/path.ts'
 import { decodeManifest, readMark } from './files-manifest.ts'
 import type { Manifest, Mark } from './files-manifest.ts'
@@ -157,16 +157,23 @@ function foreignOutput(path: string, why: string): AgentError {
 
 /** Throws `output_unsafe` when somebody else could change what is published, or when it would lie with our secrets. */
 export async function checkPlace(root: string, stateDirectory: string): Promise<void> {
-  if (isBelow(root, stateDirectory)) {
-    throw new AgentError(
-      'output_unsafe',
-      `Cannot publish in ${root}: it lies in the state directory ${stateDirectory}`,
-      { hint: 'choose a directory beside the state directory' },
-    )
+  const nested = await nesting(root, stateDirectory)
+  if (nested !== undefined) {
+    throw new AgentError('output_unsafe', `Cannot publish in ${root}: ${nested}`, {
+      hint: 'choose a directory beside the state directory',
+    })
   }
   const open = await isWritableByOthers(root)
   if (open === undefined) return
   throw new AgentError('output_unsafe', `Cannot publish in ${root}: other users can change ${open}`)
+}
+
+/** Symlinks may lead where agent.yaml does not show it. */
+async function nesting(root: string, state: string): Promise<string | undefined> {
+  const [real, realState] = [await realPath(root), await realPath(state)]
+  if (isBelow(root, state) || isBelow(real, realState))
+    return `it lies in the state directory ${state}`
+  return isBelow(realState, real) ? `the state directory ${state} lies in it` : undefined
 }
 
 function isBelow(path: string, directory: string): boolean {
