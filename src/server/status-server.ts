@@ -42,7 +42,12 @@ export function statusServer(options: StatusServerOptions): StatusServer {
   let latest: Status | undefined
   let heartbeat: Instant = now()
   const usage = (): ProcessUsage => ({ memory: memoryUsage().rss, cpu: cpuUsage() })
-  const view = { now, status: () => latest && withProblems(latest, doors), heartbeat: () => heartbeat, usage }
+  const view = {
+    now,
+    status: () => latest && withProblems(latest, doors),
+    heartbeat: () => heartbeat,
+    usage,
+  }
   const doors: Door[] = [
     door({ socket, mode: 0o600 }, (request) => controlApp(view, ask).fetch(request), options),
   ]
