@@ -27,16 +27,29 @@ const LOST_FAILURES = 3
 /** What there is to connect: a new identity, or new addresses for the one we have. */
 export type ConnectWork = 'enrol' | 'find-plane'
 
+/**
+ * Pure: whether the present identity may be used now. One that only our own clock calls expired is used until Compass
+ * refuses it or tells its time: the clock that is wrong may be ours.
+ */
+export function isUsable(memory: Memory, now: Instant): boolean {
+  const { identity, clockSkew } = memory
+  if (identity === undefined) return false
+  return !isExpired(identity, now, clockSkew) || (clockSkew === undefined && !isRefused(memory))
+}
+
+function isRefused({ sources, renew }: Memory): boolean {
+  return [sources.director?.failure, renew.failure].some(
+    (failure) => failure !== undefined && REFUSED.has(failure.code),
+  )
+}
+
 /** Pure: whether and for what the state connect is needed, whenever that may be. */
 export function connectWork(memory: Memory, now: Instant): ConnectWork | undefined {
   const { identity, clockSkew } = memory
   if (identity === undefined || isExpired(identity, now, clockSkew)) return 'enrol'
   const director = memory.sources.director
-  const refused = [director?.failure, memory.renew.failure].some(
-    (f) => f !== undefined && REFUSED.has(f.code),
-  )
   const untried = memory.token.status === 'unspent' || memory.token.status === 'in-use'
-  if (memory.reconnect || (refused && untried)) return 'enrol'
+  if (memory.reconnect || (isRefused(memory) && untried)) return 'enrol'
   const lost = director?.failure !== undefined && LOST.has(director.failure.code)
   if (lost && director.failures >= LOST_FAILURES && now - memory.planeAskedAt >= HOUR)
     return 'find-plane'
@@ -138,7 +151,11 @@ export async function findPlaneStep(
     plane.connectorUrl === identity.plane.connectorUrl
   if (same) return undefined
   const moved = { ...identity, plane }
-  await proveOver(deps.compass)(moved, call)
+  const viewer = await proveOver(deps.compass)(moved, call)
+  if (viewer.id.toLowerCase() !== identity.runtimeId.toLowerCase()) {
+    const message = `Cannot follow Compass to its new address: there we are ${viewer.id.slice(0, 80)}, not runtime ${identity.runtimeId}`
+    throw new AgentError('runtime_mismatch', message)
+  }
   await deps.store.promote(moved)
   return moved
 }

@@ -1,40 +1,25 @@
 import type { Call } from '../clients/connector.ts'
-import { renew } from '../identity/renewal.ts'
-import type { Identity } from '../model/identity.ts'
 import { AgentError, toAgentError } from '../model/problem.ts'
-import type { Source } from '../model/status.ts'
 import { SECOND } from '../model/time.ts'
 import type { Duration, Instant } from '../model/time.ts'
-import { applyTarget } from './apply.ts'
-import { connectWork, enrolStep, findPlaneStep } from './connect.ts'
+import { connectWork } from './connect.ts'
 import type { Deps } from './deps.ts'
 import { factsOf } from './facts.ts'
-import { fetchDirector } from './fetch.ts'
-import { label } from './label.ts'
 import type { Memory } from './memory.ts'
 import { next } from './next.ts'
-import type { Decision, TargetName } from './next.ts'
+import type { Decision } from './next.ts'
 import type { Trigger } from './ports.ts'
-import { proveOver } from './prove.ts'
 import {
-  recordAdopted,
   recordClock,
-  recordConnectBegins,
   recordConnectFailed,
-  recordEnrolled,
+  recordNotFound,
   recordRenewFailed,
 } from './record-identity.ts'
-import {
-  guardStateOf,
-  recordApplied,
-  recordApplyFailed,
-  recordFetched,
-  recordFetchFailed,
-  recordLabelFailed,
-  recordLabelled,
-} from './record-sync.ts'
+import { recordApplyFailed, recordFetchFailed, recordLabelFailed } from './record-sync.ts'
+import { recordSetBack } from './set-back.ts'
 import { openMemory } from './start.ts'
 import { statusOf } from './status-of.ts'
+import { applyTo, enrolOnce, fetchFrom, findPlane, renewOnce, sendLabels } from './steps.ts'
 import { lookAtToken, tokenStatus } from './token-watch.ts'
 import { obey } from './trigger.ts'
 
@@ -49,7 +34,14 @@ const TICK: Duration = 5 * SECOND
  */
 export async function runLoop(deps: Deps, signal: AbortSignal): Promise<void> {
   const owned = await deps.ownership.acquire(signal)
-  const memory = await openMemory(deps)
+  try {
+    await live(deps, await openMemory(deps), signal)
+  } finally {
+    await owned.release()
+  }
+}
+
+async function live(deps: Deps, memory: Memory, signal: AbortSignal): Promise<void> {
   const asked: Trigger[] = []
   try {
     while (!signal.aborted) {
@@ -64,13 +56,13 @@ export async function runLoop(deps: Deps, signal: AbortSignal): Promise<void> {
     const stopped: Decision = { state: 'idle', until: Infinity, why: 'stopped' }
     await report(deps, memory, stopped, asked, true)
     await memory.session?.close()
-    await owned.release()
   }
 }
 
 /** Learns what may have changed without us: the token, the clock. */
 async function look(deps: Deps, memory: Memory): Promise<void> {
   const now = deps.clock.now()
+  if (now < memory.heartbeat) recordSetBack(deps, memory, memory.heartbeat - now)
   memory.heartbeat = now
   const seen = await lookAtToken(deps.token)
   const known = { enrolledWith: memory.state.enrolledWith, pending: memory.pending }
@@ -134,43 +126,58 @@ async function perform(
   signal: AbortSignal,
 ): Promise<void> {
   const call = callFor(deps, memory, signal)
+  const step = (work: () => Promise<void>, failed: Failed): Promise<void> =>
+    attempt(deps, signal, work, failed)
   switch (decision.state) {
     case 'connect':
-      return attempt(
-        deps,
-        signal,
-        () => connect(deps, memory, call),
-        (error) => recordConnectFailed(deps, memory, error),
-      )
+      return connectWork(memory, deps.clock.now()) === 'find-plane'
+        ? step(
+            () => findPlane(deps, memory, call),
+            (error) => recordNotFound(deps, error),
+          )
+        : step(
+            () => enrolOnce(deps, memory, call),
+            (error) => recordConnectFailed(deps, memory, error),
+          )
     case 'renew':
-      return attempt(
-        deps,
-        signal,
-        () => renewal(deps, memory, call),
+      return step(
+        () => renewOnce(deps, memory, call),
         (error) => recordRenewFailed(deps, memory, error),
       )
     case 'label':
-      return attempt(
-        deps,
-        signal,
-        () => labels(deps, memory, call),
+      return step(
+        () => sendLabels(deps, memory, call),
         (error) => recordLabelFailed(deps, memory, error),
       )
     case 'sync':
-      for (const source of decision.fetch) await fetchSource(deps, memory, source, call)
-      await Promise.all(decision.apply.map((name) => applyTo(deps, memory, name, signal)))
+      for (const source of decision.fetch) {
+        await step(
+          () => fetchFrom(deps, memory, source, call),
+          (error) => recordFetchFailed(deps, memory, source, error),
+        )
+      }
+      await Promise.all(
+        decision.apply.map((name) =>
+          step(
+            () => applyTo(deps, memory, name, signal),
+            (error) => recordApplyFailed(deps, memory, name, error),
+          ),
+        ),
+      )
       return
     case 'idle':
       return
   }
 }
 
+type Failed = (error: AgentError) => void
+
 /** The only catch: what a step throws becomes a record. An abort is no failure. */
 async function attempt(
   deps: Deps,
   signal: AbortSignal,
   step: () => Promise<void>,
-  failed: (error: AgentError) => void | Promise<void>,
+  failed: Failed,
 ): Promise<void> {
   try {
     await step()
@@ -178,94 +185,8 @@ async function attempt(
     if (signal.aborted) return
     const error = toAgentError(thrown)
     if (error.code === 'internal') deps.log.error(error.message, { stack: stackOf(error) })
-    await failed(error)
+    failed(error)
   }
-}
-
-async function connect(deps: Deps, memory: Memory, call: Call): Promise<void> {
-  if (connectWork(memory, deps.clock.now()) === 'find-plane') {
-    memory.planeAskedAt = deps.clock.now()
-    const moved = await findPlaneStep(deps, memory, call)
-    if (moved !== undefined) await recordAdopted(deps, memory, moved, 'Compass has moved')
-    return
-  }
-  recordConnectBegins(memory)
-  try {
-    const identity = await enrolStep(deps, memory, call)
-    await recordEnrolled(deps, memory, identity)
-  } finally {
-    memory.pending = await deps.store.loadPending()
-  }
-}
-
-async function renewal(deps: Deps, memory: Memory, call: Call): Promise<void> {
-  const { identity, session } = memory
-  if (identity === undefined || session === undefined) return
-  const { store, compass, clock } = deps
-  const renewed: Identity = await renew({
-    store,
-    identity,
-    connector: session.connector,
-    prove: proveOver(compass),
-    now: () => clock.now(),
-    call,
-  })
-  await recordAdopted(deps, memory, renewed, 'the certificate was renewed')
-}
-
-async function labels(deps: Deps, memory: Memory, call: Call): Promise<void> {
-  const { session, identity, runtimeLabels: current } = memory
-  if (session === undefined || identity === undefined || current === undefined) return
-  const wanted = deps.settings.labels
-  const runtimeLabels = await label(
-    session.director,
-    { runtimeId: identity.runtimeId, wanted, current },
-    call,
-  )
-  recordLabelled(deps, memory, runtimeLabels)
-}
-
-function fetchSource(deps: Deps, memory: Memory, source: Source, call: Call): Promise<void> {
-  const fetching = async (): Promise<void> => {
-    const { session, identity } = memory
-    if (session === undefined || identity === undefined) return
-    const outcome = await fetchDirector(
-      {
-        director: session.director,
-        snapshots: deps.snapshots,
-        runtimeId: identity.runtimeId,
-        last: memory.snapshot,
-        guard: deps.settings.guard,
-        approvals: memory.state.approvals,
-        now: () => deps.clock.now(),
-      },
-      call,
-    )
-    await recordFetched(deps, memory, source, outcome)
-  }
-  return attempt(deps, call.signal, fetching, (error) =>
-    recordFetchFailed(deps, memory, source, error),
-  )
-}
-
-function applyTo(deps: Deps, memory: Memory, name: TargetName, signal: AbortSignal): Promise<void> {
-  const applying = async (): Promise<void> => {
-    const target = deps.targets.find((one) => one.name === name)
-    if (target === undefined || memory.snapshot === undefined) return
-    const outcome = await applyTarget(
-      {
-        target,
-        snapshot: memory.snapshot,
-        guardState: guardStateOf(memory, name),
-        guard: deps.settings.guard,
-        approvals: memory.state.approvals,
-        now: deps.clock.now(),
-      },
-      signal,
-    )
-    await recordApplied(deps, memory, name, outcome)
-  }
-  return attempt(deps, signal, applying, (error) => recordApplyFailed(deps, memory, name, error))
 }
 
 function callFor(deps: Deps, { identity }: Memory, signal: AbortSignal): Call {

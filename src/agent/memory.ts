@@ -36,6 +36,8 @@ export type Memory = {
   /** Labels of the runtime as the Director has them. */
   runtimeLabels?: Record<string, unknown>
   state: AgentState
+  /** What the store has of it, as JSON. */
+  storedState: string
   /** Attempts so far; connectDue() makes of it when the next one is due. */
   connect: Due
   renew: Due

@@ -106,6 +106,11 @@ export function recordConnectFailed(deps: Deps, memory: Memory, error: AgentErro
   noteFailure(deps, memory, 'connect', { before, after: memory.connect, error })
 }
 
+/** Nobody could say where Compass is now. The Director's own failure is shown already, and is what this is about. */
+export function recordNotFound(deps: Deps, error: AgentError): void {
+  deps.log.warn(error.message, { part: 'connect', code: error.code, ...error.detail })
+}
+
 export function recordRenewFailed(deps: Deps, memory: Memory, error: AgentError): void {
   const { identity, clockSkew: skew, renew: before } = memory
   const left = identity === undefined ? 0 : remainingLife(identity, { now: deps.clock.now(), skew })

@@ -68,14 +68,30 @@ export function noteRecovery(deps: Deps, part: string, { failures }: Due): void 
   if (failures > 0) deps.log.info(`${part} works again`, { failures })
 }
 
-/** Stores what must survive a restart, when it differs. */
+/**
+ * Takes over what must survive a restart, and stores it when it differs from what is stored: what a full disk refused is
+ * stored with the next pass.
+ */
 export async function saveState(
   deps: Deps,
   memory: Memory,
   change: Partial<Memory['state']>,
 ): Promise<void> {
+  memory.state = { ...memory.state, ...change }
+  const text = JSON.stringify(memory.state)
+  if (text === memory.storedState) return
+  await deps.states.save(memory.state)
+  memory.storedState = text
+}
+
+/** What is promised to a person: it counts only once it is stored. */
+export async function promiseState(
+  deps: Deps,
+  memory: Memory,
+  change: Partial<Memory['state']>,
+): Promise<void> {
   const state = { ...memory.state, ...change }
-  if (JSON.stringify(state) === JSON.stringify(memory.state)) return
-  memory.state = state
   await deps.states.save(state)
+  memory.state = state
+  memory.storedState = JSON.stringify(state)
 }

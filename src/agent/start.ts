@@ -29,6 +29,7 @@ export async function openMemory(deps: Deps): Promise<Memory> {
     snapshotProblems: snapshotProblem === undefined ? [] : [snapshotProblem],
     credentialsHeld: [],
     state,
+    storedState: JSON.stringify(state),
     connect: succeeded(now),
     renew: notDue,
     label: notDue,

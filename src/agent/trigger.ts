@@ -1,9 +1,10 @@
 import { AgentError } from '../model/problem.ts'
+import { isUsable } from './connect.ts'
 import type { Deps } from './deps.ts'
 import type { Memory } from './memory.ts'
 import { succeeded } from './next.ts'
 import type { Trigger } from './ports.ts'
-import { noteDone, saveState } from './retry.ts'
+import { noteDone, promiseState } from './retry.ts'
 
 /**
  * Makes due what was asked for; next() does the rest. Throws when it cannot be done: approval_unknown, token_missing,
@@ -17,6 +18,8 @@ export async function obey(deps: Deps, memory: Memory, trigger: Trigger): Promis
     case 'renew':
       if (memory.identity === undefined)
         throw new AgentError('token_missing', 'Cannot renew: there is no identity yet')
+      if (!isUsable(memory, deps.clock.now()))
+        throw new AgentError('identity_expired', 'Cannot renew: the client certificate has expired')
       memory.renew = succeeded(deps.clock.now())
       return
     case 'reconnect':
@@ -30,18 +33,16 @@ export async function obey(deps: Deps, memory: Memory, trigger: Trigger): Promis
       return
     case 'pause':
     case 'resume':
-      noteDone(
-        deps,
-        memory,
-        trigger.kind === 'pause' ? 'paused by an operator' : 'resumed by an operator',
-      )
-      return saveState(deps, memory, { paused: trigger.kind === 'pause' })
+      await promiseState(deps, memory, { paused: trigger.kind === 'pause' })
+      noteDone(deps, memory, `${trigger.kind}d by an operator`)
+      return
     case 'approve':
       return approve(deps, memory, trigger.hash)
   }
 }
 
-function makeSyncDue(deps: Deps, memory: Memory): void {
+/** Sources and targets are due now. */
+export function makeSyncDue(deps: Deps, memory: Memory): void {
   const now = deps.clock.now()
   for (const due of [...Object.values(memory.sources), ...Object.values(memory.targets)])
     due.nextAt = now
@@ -55,8 +56,9 @@ async function approve(deps: Deps, memory: Memory, hash: string): Promise<void> 
   if (!held.some((one) => one.hash === hash)) {
     throw new AgentError('approval_unknown', `Cannot approve ${hash}: nothing is held under it`)
   }
+  const approvals = memory.state.approvals.filter((approval) => approval.hash !== hash)
+  const approval = { hash, at: deps.clock.now() }
+  await promiseState(deps, memory, { approvals: [...approvals, approval] })
   makeSyncDue(deps, memory)
   noteDone(deps, memory, `an operator approved ${hash}`)
-  const approvals = memory.state.approvals.filter((approval) => approval.hash !== hash)
-  await saveState(deps, memory, { approvals: [...approvals, { hash, at: deps.clock.now() }] })
 }

@@ -293,7 +293,9 @@ export class TestAgent implements AsyncDisposable {
   /** Log, statuses, metrics and what it stored for its own use in clear. */
   said(): string {
     const statuses = new Set(this.statuses.map((status) => JSON.stringify(status)))
-    const metrics = new Set(this.statuses.slice(-50).map((status) => renderMetrics(status)))
+    const metrics = new Set(
+      this.statuses.slice(-50).map((status) => renderMetrics(status, { memory: 1, cpu: 1 })),
+    )
     return [...this.log, ...statuses, ...metrics, this.stores.states.text ?? ''].join('\n')
   }
 

@@ -122,7 +122,7 @@ const PAGED_ROWS: Row[] = [
 ]
 
 /** Far below the real ones, so that what never ends does so soon; above the size of a page. */
-const limits = { time: 200, bytes: 256 * 1024 }
+const BYTES = 256 * 1024
 
 let world: World
 beforeAll(async () => {
@@ -149,7 +149,8 @@ function codesOf(agent: TestAgent): string[] {
 
 async function holds(on: World, [, knobs, code, turn]: Row, bytes: number): Promise<void> {
   const target = openMemory('memory')
-  const compass = { limits: { ...limits, bytes } }
+  const time = 'trickle' in knobs || 'delay' in knobs ? 200 : 10_000
+  const compass = { limits: { time, bytes } }
   await using agent = await on.healthy({ targets: [target], compass })
   expect(agent.codes).toEqual([])
   const before = await treasures(agent, target)
@@ -177,7 +178,7 @@ async function holds(on: World, [, knobs, code, turn]: Row, bytes: number): Prom
 
 describe('nothing is lost when the Director answers with', () => {
   test.each(ROWS)('%s', async (...[answer, knobs, code, turn]) => {
-    await holds(world, [answer, knobs, code, turn], limits.bytes)
+    await holds(world, [answer, knobs, code, turn], BYTES)
   })
 })
 
@@ -190,6 +191,6 @@ describe('nothing is lost when a list of two pages has', () => {
   afterAll(() => paged[Symbol.asyncDispose]())
 
   test.each(PAGED_ROWS)('%s', async (...[answer, knobs, code, turn]) => {
-    await holds(paged, [answer, knobs, code, turn], 4 * limits.bytes)
+    await holds(paged, [answer, knobs, code, turn], 4 * BYTES)
   })
 })

@@ -1,0 +1,117 @@
+import type { Call } from '../clients/connector.ts'
+import { renew } from '../identity/renewal.ts'
+import type { Source } from '../model/status.ts'
+import { applyTarget } from './apply.ts'
+import { enrolStep, findPlaneStep } from './connect.ts'
+import type { Deps } from './deps.ts'
+import { fetchDirector } from './fetch.ts'
+import { label } from './label.ts'
+import type { Memory } from './memory.ts'
+import type { TargetName } from './next.ts'
+import { proveOver } from './prove.ts'
+import { recordAdopted, recordConnectBegins, recordEnrolled } from './record-identity.ts'
+import { guardStateOf, recordApplied, recordFetched, recordLabelled } from './record-sync.ts'
+import { makeSyncDue } from './trigger.ts'
+
+/*
+ * What one decision does, and what is recorded when it succeeds. Steps throw; loop.ts catches, records and retries. No
+ * step knows which one comes next.
+ */
+
+export async function enrolOnce(deps: Deps, memory: Memory, call: Call): Promise<void> {
+  recordConnectBegins(memory)
+  try {
+    const identity = await enrolStep(deps, memory, call)
+    await recordEnrolled(deps, memory, identity)
+  } finally {
+    await readJournal(deps, memory)
+  }
+}
+
+/** A damaged journal counts as none: the next write lays it aside. */
+async function readJournal(deps: Deps, memory: Memory): Promise<void> {
+  memory.pending = await deps.store.loadPending().catch(() => undefined)
+}
+
+export async function findPlane(deps: Deps, memory: Memory, call: Call): Promise<void> {
+  memory.planeAskedAt = deps.clock.now()
+  const moved = await findPlaneStep(deps, memory, call)
+  if (moved === undefined) return
+  await recordAdopted(deps, memory, moved, 'Compass has moved')
+  makeSyncDue(deps, memory)
+}
+
+export async function renewOnce(deps: Deps, memory: Memory, call: Call): Promise<void> {
+  const { identity, session } = memory
+  if (identity === undefined || session === undefined) return
+  const { store, compass, clock } = deps
+  try {
+    const renewed = await renew({
+      store,
+      identity,
+      connector: session.connector,
+      prove: proveOver(compass),
+      // Whether a certificate has expired is for the server's clock to say.
+      now: () => clock.now() + (compass.lastAnswer()?.skew ?? 0),
+      call,
+    })
+    await recordAdopted(deps, memory, renewed, 'the certificate was renewed')
+  } finally {
+    // A certificate that could not be proved yet may be all that is left when the present one expires.
+    await readJournal(deps, memory)
+  }
+}
+
+export async function sendLabels(deps: Deps, memory: Memory, call: Call): Promise<void> {
+  const { session, identity, runtimeLabels: current } = memory
+  if (session === undefined || identity === undefined || current === undefined) return
+  const { runtimeId } = identity
+  const wanted = deps.settings.labels
+  const sent = await label(session.director, { runtimeId, wanted, current }, call)
+  recordLabelled(deps, memory, sent)
+}
+
+export async function fetchFrom(
+  deps: Deps,
+  memory: Memory,
+  source: Source,
+  call: Call,
+): Promise<void> {
+  const { session, identity } = memory
+  if (session === undefined || identity === undefined) return
+  const outcome = await fetchDirector(
+    {
+      director: session.director,
+      snapshots: deps.snapshots,
+      runtimeId: identity.runtimeId,
+      last: memory.snapshot,
+      guard: deps.settings.guard,
+      approvals: memory.state.approvals,
+      now: () => deps.clock.now(),
+    },
+    call,
+  )
+  await recordFetched(deps, memory, source, outcome)
+}
+
+export async function applyTo(
+  deps: Deps,
+  memory: Memory,
+  name: TargetName,
+  signal: AbortSignal,
+): Promise<void> {
+  const target = deps.targets.find((one) => one.name === name)
+  if (target === undefined || memory.snapshot === undefined) return
+  const outcome = await applyTarget(
+    {
+      target,
+      snapshot: memory.snapshot,
+      guardState: guardStateOf(memory, name),
+      guard: deps.settings.guard,
+      approvals: memory.state.approvals,
+      now: deps.clock.now(),
+    },
+    signal,
+  )
+  await recordApplied(deps, memory, name, outcome)
+}
