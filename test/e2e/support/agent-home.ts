@@ -22,7 +22,8 @@ export type AgentHome = {
   /** Writes agent.yaml: JSON is YAML. */
   configure(change: Record<string, unknown>): void
   giveToken(token: string): void
-  start(options?: Partial<StartOptions>): Agent
+  /** `state`: where agent.yaml has the state directory. */
+  start(options?: Partial<StartOptions>, state?: string): Agent
   /** A command of the program in this directory, with `--config agent.yaml`. */
   run(command: string, ...args: string[]): Promise<Finished>
   /** Lines of the log of all starts so far; throws when one is no JSON. */
@@ -70,10 +71,10 @@ export function openHome({
     configure: (change) =>
       writeFileSync(path('agent.yaml'), JSON.stringify({ ...usual, ...change })),
     giveToken: (token) => writeFileSync(path('token'), token, { mode: 0o600 }),
-    start(options = {}) {
+    start(options = {}, state = 'state') {
       const args = ['--config', path('agent.yaml')]
       return agentOf(
-        path('state', 'agent.sock'),
+        path(state, 'agent.sock'),
         start(args, { cwd: directory, ...options, log: path('log') }),
         home,
       )
