@@ -49,10 +49,15 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   }
 }
 
-/** Its exit status; -1 when it ended by a signal. From the event, as Deno sets `signalCode` as soon as it is sent. */
+/** Its exit status; -1 when it ended by a signal. */
 async function ended(child: ChildProcess): Promise<number> {
   await until('the process ends', () => exits.has(child))
   return exits.get(child) ?? -1
+}
+
+/** Not child.kill: after that Deno says that the signal has ended the process, however it ended. */
+function terminate(child: ChildProcess): void {
+  process.kill(child.pid ?? 0, 'SIGTERM')
 }
 
 const config = join(plane, 'agent.yaml')
@@ -125,7 +130,7 @@ check('takes a change of the landscape over', async () => {
 })
 
 check('ends in order when it is told to, and frees lock and socket', async () => {
-  daemon?.kill('SIGTERM')
+  if (daemon !== undefined) terminate(daemon)
   same(daemon === undefined ? -1 : await ended(daemon), 0)
   same(existsSync(join(plane, 'state', 'agent.sock')), false)
 })
@@ -139,7 +144,7 @@ check('survives kill -9, and goes on where it was', async () => {
   const second = start('--config', config)
   same(agent('status', '-c', config, '--wait=ready').status, 0)
   same(status().identity?.fingerprint, before)
-  second.kill('SIGTERM')
+  terminate(second)
   same(await ended(second), 0)
 })
 
