@@ -30,7 +30,7 @@ const EMERGENCY = 1 / 20
  * At most one signing call a pass. When its answer is lost, the next pass sends the same CSR again: over mTLS that works
  * any number of times. A signed certificate that cannot be proved because of the network stays in the journal and is
  * proved first by the next pass; with under 5 % of the old one's life left it is taken unproved. One that is refused,
- * or is for another runtime, is dropped; the old identity goes on.
+ * is for another runtime, or does not get through where the old one does, is dropped; the old identity goes on.
  *
  * @throws AgentError: of store, Connector and proof; subject_invalid, key_algorithm_unknown, certificate_invalid,
  * not_a_runtime, runtime_mismatch
@@ -92,9 +92,24 @@ async function prove(options: RenewOptions, signed: Signed): Promise<Identity> {
     return await droppedOn(REFUSED, options, () => proveAndPromote(options, signed, expected))
   } catch (thrown) {
     const unproved = thrown instanceof AgentError && !REFUSED.has(thrown.code) && !isLocal(thrown)
-    if (!unproved || !isEmergency(identity, now()) || !isBetter(options, signed)) throw thrown
+    if (!unproved) throw thrown
+    if (DOUBTFUL.has(thrown.code) && (await works(options))) {
+      await store.clearPending()
+      throw thrown
+    }
+    if (!isEmergency(identity, now()) || !isBetter(options, signed)) throw thrown
     return promote(store, signed, identity.runtimeId)
   }
+}
+
+/** Trouble on the way, or a server that refuses the new certificate without saying so: the old one tells which. */
+const DOUBTFUL = new Set<Code>(['unreachable', 'tls_failed', 'identity_refused'])
+
+async function works({ identity, prove: ask, call }: RenewOptions): Promise<boolean> {
+  return ask(identity, call).then(
+    () => true,
+    () => false,
+  )
 }
 
 /** A disk that fails is no reason to do without the proof: promotion failed, not the proof. */
