@@ -14,6 +14,7 @@ import { AgentError } from '../../src/model/problem.ts'
 import { Secret } from '../../src/model/secret.ts'
 import type { Status } from '../../src/model/status.ts'
 import { HOUR, MINUTE } from '../../src/model/time.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { openLog } from '../../src/runtime/log.ts'
 import { renderMetrics } from '../../src/server/metrics.ts'
@@ -264,7 +265,7 @@ export class TestAgent implements AsyncDisposable {
     const outcome = await new Promise<TriggerOutcome>((reply) => {
       this.#queue.ask({ ...asked, reply })
     })
-    if (this.clock === this.world.clock) await this.atRest()
+    if (this.clock !== systemClock) await this.atRest()
     return outcome
   }
 

@@ -80,10 +80,7 @@ export class LoopClock implements Clock {
   }
 }
 
-/**
- * When to start a clock so that a certificate of this life and the one that renews it (at 30 % of its life left) are
- * both valid by real time.
- */
-export function startFor(life: Duration): Instant {
-  return Date.now() - 0.85 * life
+/** The same clock as a machine shows it whose time is wrong by so much: `skewed(clock, -2 * HOUR)` is two hours behind. */
+export function skewed(clock: LoopClock, by: Duration): Clock {
+  return { now: () => clock.now() + by, sleep: (length, signal) => clock.sleep(length, signal) }
 }
