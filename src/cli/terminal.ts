@@ -11,7 +11,18 @@ export function print(text: string): void {
 }
 
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value, null, 2))
+  print(harmless(JSON.stringify(value, null, 2)))
+}
+
+/**
+ * Names come from outside: what steers a terminal or turns the direction of text is shown as its JSON escape. Tabs and
+ * line breaks stay.
+ */
+function harmless(text: string): string {
+  return text.replace(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 /** For people, on stderr: progress, remarks. */
@@ -21,7 +32,9 @@ export function note(text: string): void {
 
 /** A problem as a person reads it: what cannot be done, then what to do about it. */
 export function formatProblem({ code, message, hint, turn }: Problem): string {
-  return `${message} [${code}]\n  whose turn: ${turn}; ${hint}`
+  // Only those of a configuration have several lines; a line break in a name would make a message of its own.
+  const lines = USAGE.has(code) ? message : message.replaceAll('\n', '\\n')
+  return `${harmless(lines)} [${code}]\n  whose turn: ${turn}; ${harmless(hint)}`
 }
 
 export function printProblem(problem: Problem): void {
@@ -52,7 +65,8 @@ function colourful(): boolean {
 const COLOURS = { bold: 1, red: 31, green: 32, yellow: 33, grey: 90 } as const
 
 export function paint(colour: keyof typeof COLOURS, text: string): string {
-  return colourful() ? `\u001b[${COLOURS[colour]}m${text}\u001b[0m` : text
+  const clean = harmless(text)
+  return colourful() ? `\u001b[${COLOURS[colour]}m${clean}\u001b[0m` : clean
 }
 
 /** Rows in columns, two blanks between them. */
