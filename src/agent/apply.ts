@@ -8,6 +8,7 @@ import type {
 } from '../model/guard.ts'
 import { guard } from '../model/guard.ts'
 import { planChanges } from '../model/plan.ts'
+import { withholdUnknown } from '../model/unknown-credentials.ts'
 import type { Problem } from '../model/problem.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { Change, ChangeResult, Desired, Plan, SourceProblem } from '../model/target.ts'
@@ -43,7 +44,8 @@ export async function planTarget(input: ApplyInput, signal: AbortSignal): Promis
   const desired: Desired = { runtimeId: snapshot.runtimeId, applications: snapshot.applications }
   const observed = await target.observe(desired.runtimeId, signal)
   const rendered = target.render(desired, observed)
-  const changes = planChanges(rendered, observed, desired)
+  const planned = planChanges(rendered, observed, desired)
+  const { changes, problems } = withholdUnknown(planned, observed, desired)
   const deletions = changes.filter(isDeletion)
   const guarded: GuardOutcome = guard({
     target: target.name,
@@ -62,7 +64,7 @@ export async function planTarget(input: ApplyInput, signal: AbortSignal): Promis
     plan: { target: target.name, changes: allowed },
     held: guarded.held,
     waiting: deletions.filter(({ key }) => !released.has(key)),
-    problems: rendered.problems,
+    problems: [...rendered.problems, ...problems],
     guardState: guarded.state,
     spent: guarded.spent,
     objects: observed.objects.size,

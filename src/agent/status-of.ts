@@ -130,7 +130,7 @@ function applicationStatus({ id, name, bundles }: Application, memory: Memory): 
   const problems = targets.flatMap((target) =>
     target.problems.filter(({ owner }) => isOf(owner, id)).map((p) => p.problem),
   )
-  const stale = bundles.some(({ authMissingSince }) => authMissingSince !== undefined)
+  const stale = bundles.some(({ auth, authMissingSince }) => auth && authMissingSince !== undefined)
   const synced = targets.every(
     ({ lastSuccess, failures }) => lastSuccess !== undefined && failures === 0,
   )

@@ -32,7 +32,10 @@ export type Bundle = {
   auth?: Auth
   /** Read only on request; all of the tenant, not only this runtime's. A bundle with a `bindingId` is *brokered* (design §6). */
   instanceAuths?: InstanceAuth[]
-  /** Set by retain(): `auth` is no longer shown by the Director and kept since this instant. */
+  /**
+   * Set by retain(). With `auth`: the Director has not shown it since this instant, and it is kept. Without: nobody knows
+   * since this instant whether there are credentials, as what was known before is lost (unknown-credentials.ts).
+   */
   authMissingSince?: number
 }
 

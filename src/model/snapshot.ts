@@ -6,6 +6,7 @@ import { settleMissing } from './missing-credentials.ts'
 import type { CredentialsHeld, Missing } from './missing-credentials.ts'
 import type { HistoryEntry } from './status.ts'
 import type { Complete, SourceProblem } from './target.ts'
+import { markUnknown } from './unknown-credentials.ts'
 import type { Duration, Instant } from './time.ts'
 
 /** The last complete state of the landscape, with the credentials that are kept although the Director hides them. */
@@ -76,7 +77,10 @@ export function retain(
     ),
   })
   const { kept, credentialsHeld, held, spent, problems, history } = settled
-  const applications = reuse(before, withKept(fetched.applications, kept))
+  const applications = reuse(
+    before,
+    markUnknown(before, withKept(fetched.applications, kept), options),
+  )
   const digest =
     before?.applications === applications && isSame(before.credentialsHeld, credentialsHeld)
       ? before.digest

@@ -41,6 +41,8 @@ export type ObservedObject = {
   name: string
   /** Digest of its content as it is now; a drifted object has another one. */
   digest: string
+  /** It holds credentials of its bundle: not replaced by one without them while these are unknown. */
+  credentialed?: boolean
 }
 
 /** All objects of ours in a target, by key. Whoever makes one has read them all: unread is not absent. */

@@ -150,6 +150,19 @@ function credentials(auth: Auth | undefined): BindingEntry[] {
   ]
 }
 
+const CREDENTIAL_KEYS = new Set([
+  'password',
+  'client-secret',
+  'request-headers',
+  'request-query-params',
+  'csrf-token-uri',
+])
+
+/** Whether a key is only there with credentials. */
+export function isCredentialKey(key: string): boolean {
+  return CREDENTIAL_KEYS.has(key)
+}
+
 function credentialEntries(prefix: string, credential: Credential | undefined): BindingEntry[] {
   switch (credential?.type) {
     case 'basic':

@@ -3,6 +3,7 @@ import type { BulkFiles } from '../runtime/bulk-files.ts'
 import type { FileFacts } from '../runtime/file-facts.ts'
 import type { Glance } from '../runtime/glance.ts'
 import type { RenderedFile } from './file-set.ts'
+import { isCredentialKey } from './binding.ts'
 import { DIRECTORY_MODE, FILE_MODE, PRIVATE_MODE } from './files-layout.ts'
 import type { Manifest, ManifestFile, ManifestObject } from './files-manifest.ts'
 
@@ -52,9 +53,14 @@ async function observeAll(input: Looking): Promise<Map<string, ObservedObject>> 
     signal.throwIfAborted()
     const { key, owner, name } = object
     const digest = !bent && isAsWritten(object, input) ? object.digest : DRIFTED
-    objects.set(key, { key, owner, name, digest })
+    objects.set(key, { key, owner, name, digest, credentialed: isCredentialed(object) })
   }
   return objects
+}
+
+/** By the names of its files: nothing that holds a secret is read for it. */
+function isCredentialed({ files }: ManifestObject): boolean {
+  return files.some(({ path }) => isCredentialKey(path.slice(path.lastIndexOf('/') + 1)))
 }
 
 function isBase(facts: FileFacts | undefined, { access }: ObserveInput): boolean {

@@ -51,17 +51,19 @@ function objectsOf(application: Application, nameOf: Naming): RenderedObject<nul
   }
   return [
     object(`application/${id}`, owner, slugWithId(name, id), { ...application, bundles: own }),
-    ...bundles.map((bundle) =>
-      object(
+    ...bundles.map(({ authMissingSince: _, ...bundle }) => ({
+      ...object(
         `binding/${bundle.id}`,
         { ...owner, bundle: bundle.id },
         bindingName(name, bundle),
         bundle,
       ),
-    ),
+      credentialed: bundle.auth !== undefined,
+    })),
   ]
 }
 
-function withoutContent({ key, owner, name, digest }: RenderedObject): ObservedObject {
-  return { key, owner, name, digest }
+function withoutContent(object: RenderedObject): ObservedObject {
+  const { key, owner, name, digest, credentialed = false } = object
+  return { key, owner, name, digest, credentialed }
 }

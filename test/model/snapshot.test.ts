@@ -41,8 +41,8 @@ const passwordOf = (snapshot: Snapshot, id: string): string | undefined => {
 }
 
 test('the first fetch is taken as it is', () => {
-  const { snapshot, changed, held, problems } = fetch(undefined, apps(2, [1]))
-  expect<Application[]>(snapshot.applications).toEqual(apps(2, [1]))
+  const { snapshot, changed, held, problems } = fetch(undefined, apps(2))
+  expect<Application[]>(snapshot.applications).toEqual(apps(2))
   expect({ changed, held, problems }).toEqual({ changed: true, held: [], problems: [] })
 })
 
