@@ -62,13 +62,13 @@ async function live(deps: Deps, memory: Memory, signal: AbortSignal): Promise<vo
 /** Learns what may have changed without us: the token, the clock. */
 async function look(deps: Deps, memory: Memory): Promise<void> {
   const now = deps.clock.now()
-  if (now < memory.heartbeat) recordSetBack(deps, memory, memory.heartbeat - now)
-  memory.heartbeat = now
+  if (now < memory.lookedAt) recordSetBack(deps, memory, memory.lookedAt - now)
+  memory.lookedAt = now
   const seen = await lookAtToken(deps.token)
   const known = { enrolledWith: memory.state.enrolledWith, pending: memory.pending }
   memory.token = { ...seen, status: tokenStatus(seen, known, now) }
   if (seen.digest === undefined) memory.reconnect = false
-  recordClock(deps, memory, now)
+  recordClock(deps, memory)
 }
 
 async function report(

@@ -48,8 +48,8 @@ export type Memory = {
   history: HistoryEntry[]
   /** Server time minus ours. */
   clockSkew?: Duration
-  /** Last sign of life of the loop or of a request. */
-  heartbeat: Instant
+  /** What our clock showed when the loop last looked: earlier now means that it was set back. */
+  lookedAt: Instant
 }
 
 export type SourceMemory = Due & {

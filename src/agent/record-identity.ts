@@ -3,7 +3,6 @@ import { renewalCap } from '../model/backoff.ts'
 import type { AgentError } from '../model/problem.ts'
 import { nextRenewal, remainingLife, renewalOffset } from '../model/renewal.ts'
 import { SECOND, formatInstant } from '../model/time.ts'
-import type { Instant } from '../model/time.ts'
 import type { Deps } from './deps.ts'
 import type { Memory } from './memory.ts'
 import { notDue, succeeded } from './next.ts'
@@ -13,10 +12,9 @@ import { noteDone, noteFailure, retryLater, saveState } from './retry.ts'
 const CLOCK_NOISE = 2 * SECOND
 
 /** Takes over what the servers' clocks say, and plans the renewal by it. */
-export function recordClock(deps: Deps, memory: Memory, now: Instant): void {
+export function recordClock(deps: Deps, memory: Memory): void {
   const answer = deps.compass.lastAnswer()
   if (answer === undefined) return
-  memory.heartbeat = Math.max(now, answer.at)
   const skew = Math.abs(answer.skew) < CLOCK_NOISE ? 0 : answer.skew
   const shift = memory.clockSkew === undefined ? Infinity : Math.abs(skew - memory.clockSkew)
   if (shift < CLOCK_NOISE) return

@@ -38,7 +38,7 @@ export async function openMemory(deps: Deps): Promise<Memory> {
       deps.targets.map((target) => [target.name, freshTarget(target.kind, now)]),
     ),
     history: [],
-    heartbeat: now,
+    lookedAt: now,
   }
   await openSession(deps, memory)
   planRenewal(deps, memory)
