@@ -13,6 +13,7 @@ import type { Problem } from '../model/problem.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { Change, ChangeResult, Desired, Plan, SourceProblem } from '../model/target.ts'
 import type { Instant } from '../model/time.ts'
+import { relieveMemory } from '../runtime/relieve.ts'
 import type { Target } from '../targets/target.ts'
 
 export type ApplyInput = {
@@ -81,6 +82,7 @@ export type ApplyOutcome = Planned & {
 export async function applyTarget(input: ApplyInput, signal: AbortSignal): Promise<ApplyOutcome> {
   const { target } = input
   const planned = await planTarget(input, signal)
+  if (planned.plan.changes.length > 0) relieveMemory()
   const results = await target.apply(planned.plan, signal)
   const after = (await target.verify?.(planned.plan, signal)) ?? []
   if (after.length === 0 || target.restore === undefined) return { ...planned, results, after }

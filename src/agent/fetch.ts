@@ -5,6 +5,7 @@ import { validApprovals } from '../model/guard.ts'
 import type { Retained, Snapshot } from '../model/snapshot.ts'
 import { retain } from '../model/snapshot.ts'
 import type { Instant } from '../model/time.ts'
+import { relieveMemory } from '../runtime/relieve.ts'
 import type { SnapshotStore } from './ports.ts'
 
 export type FetchInput = {
@@ -41,6 +42,9 @@ export async function fetchDirector(input: FetchInput, call: Call): Promise<Fetc
       approved: validApprovals(input.approvals, now),
     },
   )
-  if (retained.changed) await input.snapshots.save(retained.snapshot)
+  if (retained.changed) {
+    relieveMemory()
+    await input.snapshots.save(retained.snapshot)
+  }
   return { ...retained, runtimeLabels: fetched.labels, requests: fetched.requests }
 }

@@ -2,6 +2,7 @@ import type { Call } from '../clients/connector.ts'
 import { AgentError, toAgentError } from '../model/problem.ts'
 import { SECOND } from '../model/time.ts'
 import type { Duration, Instant } from '../model/time.ts'
+import { relieveMemory } from '../runtime/relieve.ts'
 import { connectWork } from './connect.ts'
 import type { Deps } from './deps.ts'
 import { factsOf } from './facts.ts'
@@ -100,6 +101,7 @@ type Wait = { until: Instant; asked: Trigger[]; signal: AbortSignal }
 async function waitFor(deps: Deps, memory: Memory, { until, asked, signal }: Wait): Promise<void> {
   // The end may have been asked for by a reply: then no event comes any more.
   if (signal.aborted) return
+  relieveMemory()
   const over = new AbortController()
   const stop = (): void => over.abort()
   signal.addEventListener('abort', stop, { once: true })
