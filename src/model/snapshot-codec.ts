@@ -6,6 +6,7 @@ import type {
   Credential,
   Csrf,
   EventDefinition,
+  InstanceAuth,
   Multimap,
   Version,
 } from './application.ts'
@@ -88,6 +89,7 @@ function decodeBundle(value: unknown, path: string): Bundle {
   const json = asObject(value, path)
   const auth = optional(json['auth'], `${path}.auth`, decodeAuth)
   const since = optional(json['authMissingSince'], `${path}.authMissingSince`, asNumber)
+  const asked = optional(json['instanceAuths'], `${path}.instanceAuths`, decodeInstanceAuths)
   return {
     ...named(json, path),
     ...members(json, path, ['description', 'inputSchema']),
@@ -95,7 +97,19 @@ function decodeBundle(value: unknown, path: string): Bundle {
     events: arrayOf(json['events'], `${path}.events`, decodeDefinition),
     ...(auth === undefined ? {} : { auth }),
     ...(since === undefined ? {} : { authMissingSince: since }),
+    ...(asked === undefined ? {} : { instanceAuths: asked }),
   }
+}
+
+function decodeInstanceAuths(value: unknown, path: string): InstanceAuth[] {
+  return arrayOf(value, path, (item, at) => {
+    const json = asObject(item, at)
+    return {
+      id: asString(json['id'], `${at}.id`),
+      condition: asString(json['condition'], `${at}.condition`),
+      ...members(json, at, ['runtimeId', 'bindingId']),
+    }
+  })
 }
 
 function decodeApi(value: unknown, path: string): ApiDefinition {

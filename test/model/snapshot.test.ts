@@ -255,6 +255,12 @@ describe('the stored form', () => {
         },
       }),
       bare('e'),
+      bare('f', {
+        instanceAuths: [
+          { id: 'i1', condition: 'PENDING' },
+          { id: 'i2', condition: 'SUCCEEDED', runtimeId: 'r', bindingId: 'binding' },
+        ],
+      }),
     ],
   })
   const { snapshot } = fetch(undefined, [full])
