@@ -113,8 +113,8 @@ export class Json {
       const list = new Json(values, name, map)
       return [name, values.map((value: unknown, index) => list.#secretAt(index, value))]
     })
-    // Not by assignment: a header may be called `__proto__`.
-    return Object.fromEntries(entries)
+    // Sorted, so that equal maps make equal files. Not by assignment: a header may be called `__proto__`.
+    return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
   }
 
   /** An error that names this member: what was found (its kind, never its value) and what is wanted. */

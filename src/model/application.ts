@@ -68,7 +68,7 @@ export type Version = {
   forRemoval?: boolean
 }
 
-/** Header or query parameter names with their values, in the order given. */
+/** Header or query parameter names, sorted, with their values in the order given. */
 export type Multimap = Record<string, Secret[]>
 
 /** What a caller of a bundle's APIs has to present. `credential` missing with `headers` set is headers-only, not "no auth". */
