@@ -166,6 +166,8 @@ export class TestAgent implements AsyncDisposable {
   /** All that was reported, oldest first. */
   readonly statuses: Status[] = []
   readonly ended: Promise<void>
+  /** Whether the state is free for another agent. */
+  released = false
   #final = false
   #waiters: Waiter[] = []
   readonly #queue = openTriggerQueue()
@@ -208,7 +210,7 @@ export class TestAgent implements AsyncDisposable {
         targets,
         reporters: [{ report: (status, final) => this.#heard(status, final) }],
         triggers: this.#queue,
-        ownership: { acquire: () => Promise.resolve({ release: () => Promise.resolve() }) },
+        ownership: { acquire: () => Promise.resolve({ release: () => this.#release() }) },
       },
       this.#stop.signal,
     )
@@ -220,6 +222,11 @@ export class TestAgent implements AsyncDisposable {
     const { token } = this
     if (typeof token !== 'object') return token === undefined ? undefined : new Secret(token)
     throw new AgentError('token_unreadable', `Cannot read the token: ${token.unreadable}`)
+  }
+
+  #release(): Promise<void> {
+    this.released = true
+    return Promise.resolve()
   }
 
   #heard(status: Status, final: boolean): Promise<void> {
@@ -286,6 +293,7 @@ export class TestAgent implements AsyncDisposable {
     if (this.#stop.signal.aborted) return
     this.#stop.abort()
     await this.ended
+    if (!this.released) throw new Error('the state was not released')
     if (!this.#final) throw new Error('the last status was not reported as such')
     const found = this.world.secrets.foundIn(this.said())
     if (found.length > 0) throw new Error(`secrets were said: ${found.join(', ')}`)
