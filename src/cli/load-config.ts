@@ -3,7 +3,7 @@ import { MAX_CONFIG_BYTES, parseConfig } from '../config/parse.ts'
 import { formatProblem } from '../config/problem.ts'
 import type { ConfigProblem } from '../config/problem.ts'
 import { AgentError } from '../model/problem.ts'
-import { readText } from '../runtime/files.ts'
+import { readTextOrPipe } from '../runtime/files.ts'
 import { LONGEST_SOCKET_PATH } from '../runtime/listen-socket.ts'
 import { join, resolve } from '../runtime/path.ts'
 import { env, workingDirectory } from '../runtime/process.ts'
@@ -20,7 +20,7 @@ export type LoadedConfig = { config: Config; warnings: ConfigProblem[]; path: st
 /** Reads agent.yaml. Throws config_missing, or config_invalid with every problem on a line of its own. Touches nothing. */
 export async function loadConfig(file: string): Promise<LoadedConfig> {
   const path = resolve(workingDirectory(), file)
-  const text = await readText(path, 2 * MAX_CONFIG_BYTES).catch((thrown: unknown) => {
+  const text = await readTextOrPipe(path, 2 * MAX_CONFIG_BYTES).catch((thrown: unknown) => {
     const why = thrown instanceof AgentError ? thrown.message : 'it cannot be read'
     throw new AgentError('config_invalid', `Cannot use the configuration ${file}: ${why}`)
   })

@@ -39,22 +39,39 @@ const READ_LIMIT = 16 * 1024 * 1024
 const CHUNK = 64 * 1024
 const TEMPORARY = /^\..+\.[0-9a-f]{12}\.tmp$/
 
-/** The text of a file (UTF-8); `undefined` when it does not exist. Throws beyond `limit` bytes (16 MiB when missing). */
+/**
+ * The text of a file (UTF-8); `undefined` when it does not exist. Throws beyond `limit` bytes (16 MiB when missing), and
+ * for a pipe or device: opening a pipe waits for its writer, for ever and beyond any signal.
+ */
 export async function readText(path: string, limit?: number): Promise<string | undefined> {
-  const bytes = await readBytes(path, limit)
+  return textOf(await readBytes(path, limit))
+}
+
+/** As {@link readText}, also from what a shell gives as a file: `<(command)`, /dev/stdin. Waits for its end. */
+export async function readTextOrPipe(path: string, limit: number): Promise<string | undefined> {
+  return textOf(await onDiskIfThere('read', path, () => readOpened(path, limit)))
+}
+
+function textOf(bytes: Uint8Array | undefined): string | undefined {
   return bytes === undefined ? undefined : new TextDecoder().decode(bytes)
 }
 
 /** As {@link readText}, undecoded. */
 export function readBytes(path: string, limit = READ_LIMIT): Promise<Uint8Array | undefined> {
   return onDiskIfThere('read', path, async () => {
-    const file = await fs.open(path, 'r')
-    try {
-      return await readAll(file, limit, path)
-    } finally {
-      await file.close()
-    }
+    const stat = await fs.stat(path)
+    if (!stat.isFile() && !stat.isDirectory()) throw new Error('it is no file')
+    return readOpened(path, limit)
   })
+}
+
+async function readOpened(path: string, limit: number): Promise<Uint8Array> {
+  const file = await fs.open(path, 'r')
+  try {
+    return await readAll(file, limit, path)
+  } finally {
+    await file.close()
+  }
 }
 
 async function readAll(file: FileHandle, limit: number, path: string): Promise<Uint8Array> {

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { execFile, spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import * as files from '../../src/runtime/files.ts'
 import { setUmask } from '../../src/runtime/process.ts'
 import { firstLine, killHard, startChild } from './children.ts'
@@ -45,6 +47,26 @@ describe('reading', () => {
       'disk_failed',
       `Cannot read ${directory.path}: illegal operation on a directory (EISDIR)`,
     ])
+  })
+
+  test('refuses a pipe and a device instead of waiting for a writer that may never come', async () => {
+    spawnSync('mkfifo', [at('pipe')])
+    fs.symlinkSync(at('pipe'), at('link'))
+    for (const path of [at('pipe'), at('link'), '/dev/zero']) {
+      const error = await failure(files.readText(path))
+      expect([error.code, error.message]).toEqual([
+        'disk_failed',
+        `Cannot read ${path}: it is no file`,
+      ])
+    }
+  })
+
+  test('reads a pipe to its end where a person may give one', async () => {
+    spawnSync('mkfifo', [at('pipe')])
+    const written = promisify(execFile)('sh', ['-c', 'printf text > "$0"', at('pipe')])
+    expect(await files.readTextOrPipe(at('pipe'), 100)).toBe('text')
+    await written
+    expect(await files.readTextOrPipe(at('none'), 100)).toBeUndefined()
   })
 })
 
