@@ -14,15 +14,15 @@ const LONGEST_TIMER: Duration = HOUR
 /**
  * The wall clock of this machine.
  *
- * A long sleep is a chain of timers that looks at the wall clock in between, so it also ends in time after the machine
- * was suspended or its clock was set forward.
+ * A long sleep is a chain of timers that looks at both clocks in between: it ends in time after the machine was suspended
+ * (which stops timers) or its clock was set forward, and takes no longer when the clock was set back.
  */
 export const systemClock: Clock = {
   now: () => Date.now(),
   async sleep(length, signal) {
-    const end = Date.now() + length
+    const [end, steady] = [Date.now() + length, performance.now() + length]
     while (!signal.aborted) {
-      const left = end - Date.now()
+      const left = Math.min(end - Date.now(), steady - performance.now())
       if (!(left > 0)) return
       await timer(Math.min(left, LONGEST_TIMER, length), signal)
     }

@@ -22,6 +22,19 @@ describe('a sleep', () => {
     await sleep
   })
 
+  test('takes no longer when the wall clock is set back meanwhile', async () => {
+    const { now } = Date
+    const begin = performance.now()
+    const sleep = systemClock.sleep(30, never)
+    try {
+      Date.now = () => now() - HOUR
+      await sleep
+    } finally {
+      Date.now = now
+    }
+    expect(performance.now() - begin).toBeLessThan(5000)
+  })
+
   test('of no time, of negative time or after an abort ends at once', async () => {
     await systemClock.sleep(0, never)
     await systemClock.sleep(-5, never)
