@@ -13,6 +13,7 @@ import type { Trigger } from './ports.ts'
 import {
   recordClock,
   recordConnectFailed,
+  recordLeap,
   recordNotFound,
   recordRenewFailed,
 } from './record-identity.ts'
@@ -64,6 +65,7 @@ async function live(deps: Deps, memory: Memory, signal: AbortSignal): Promise<vo
 async function look(deps: Deps, memory: Memory): Promise<void> {
   const now = deps.clock.now()
   if (now < memory.lookedAt) recordSetBack(deps, memory, memory.lookedAt - now)
+  recordLeap(memory, now)
   memory.lookedAt = now
   const seen = await lookAtToken(deps.token)
   const known = { enrolledWith: memory.state.enrolledWith, pending: memory.pending }

@@ -46,8 +46,10 @@ export type Memory = {
   targets: Record<TargetName, TargetMemory>
   /** Latest first. */
   history: HistoryEntry[]
-  /** Server time minus ours. */
+  /** Server time minus ours; undefined until an answer tells it. */
   clockSkew?: Duration
+  /** Answers from before this instant say nothing of our clock, which was set since. */
+  clockFrom: Instant
   /** What our clock showed when the loop last looked: earlier now means that it was set back. */
   lookedAt: Instant
 }

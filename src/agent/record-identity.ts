@@ -2,7 +2,8 @@ import type { Identity } from '../model/identity.ts'
 import { renewalCap } from '../model/backoff.ts'
 import type { AgentError } from '../model/problem.ts'
 import { nextRenewal, remainingLife, renewalOffset } from '../model/renewal.ts'
-import { SECOND, formatInstant } from '../model/time.ts'
+import { MINUTE, SECOND, formatInstant } from '../model/time.ts'
+import type { Instant } from '../model/time.ts'
 import type { Deps } from './deps.ts'
 import type { Memory } from './memory.ts'
 import { notDue, succeeded } from './next.ts'
@@ -14,12 +15,26 @@ const CLOCK_NOISE = 2 * SECOND
 /** Takes over what the servers' clocks say, and plans the renewal by it. */
 export function recordClock(deps: Deps, memory: Memory): void {
   const answer = deps.compass.lastAnswer()
-  if (answer === undefined) return
+  if (answer === undefined || answer.at < memory.clockFrom || answer.at > deps.clock.now()) return
   const skew = Math.abs(answer.skew) < CLOCK_NOISE ? 0 : answer.skew
   const shift = memory.clockSkew === undefined ? Infinity : Math.abs(skew - memory.clockSkew)
   if (shift < CLOCK_NOISE) return
   memory.clockSkew = skew
   if (memory.renew.failures === 0) planRenewal(deps, memory)
+}
+
+/** More than this between two looks: the clock was set, or the machine slept. */
+const LEAP = MINUTE
+
+/**
+ * Forgets what was known of our clock when it may have been set: an identity that only our clock calls expired is then
+ * tried before it is given up. A long step looks the same; that costs nothing, as its answers tell the time anew.
+ */
+export function recordLeap(memory: Memory, now: Instant): void {
+  const passed = now - memory.lookedAt
+  if (passed >= 0 && passed < LEAP) return
+  delete memory.clockSkew
+  memory.clockFrom = now
 }
 
 /** Opens the connections of the present identity, and ends those of the one before. */

@@ -26,6 +26,7 @@ export async function openMemory(deps: Deps): Promise<Memory> {
     token: { status: 'none' },
     reconnect: false,
     planeAskedAt: 0,
+    clockFrom: 0,
     snapshotProblems: snapshotProblem === undefined ? [] : [snapshotProblem],
     credentialsHeld: [],
     state,
