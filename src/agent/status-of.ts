@@ -189,7 +189,7 @@ function skewProblem({ clockSkew = 0 }: Memory): Problem | undefined {
   const side = clockSkew > 0 ? 'behind' : 'ahead of'
   return problem(
     'clock_skewed',
-    `The clock here is ${formatDuration(Math.abs(clockSkew))} ${side} that of Compass`,
+    `The clock here is ${formatDuration(Math.round(Math.abs(clockSkew) / MINUTE) * MINUTE)} ${side} that of Compass`,
   )
 }
 
