@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, expect } from 'bun:test'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { deriveId, landscapeOf } from '../../src/devplane/landscape.ts'
 import type { Landscape, LandscapeApplication } from '../../src/devplane/landscape.ts'
 import { openPlane } from '../../src/devplane/plane.ts'
 import type { Plane } from '../../src/devplane/plane.ts'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { freePort, openHome, temporaryDirectory } from '../e2e/support/agent-home.ts'
 import type { Agent, AgentHome } from '../e2e/support/agent-home.ts'
 import { readBindings } from '../e2e/support/bindings.ts'
@@ -180,15 +179,13 @@ run(
 
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/
 
-run.each([['status'], ['plan'], ['sync', '--once'], ['status', '--json'], ['plan', '--json']])(
-  'no name steers a terminal: %s %s',
-  async (...args) => {
-    const [command, ...rest] = args.filter((arg) => typeof arg === 'string') as [
-      string,
-      ...string[],
-    ]
+run.each(['status', 'plan', 'sync --once', 'status --json', 'plan --json'])(
+  'no name steers a terminal: agent %s',
+  async (line) => {
+    const [command = '', ...rest] = line.split(' ')
     const { out, err } = await home.run(command, ...rest)
     expect(out + err).not.toMatch(CONTROL)
+    if (rest.includes('--json')) JSON.parse(out)
   },
 )
 
