@@ -9,6 +9,15 @@ const SHORTEST = 8
 /** Looking for thousands of values in megabytes takes longer than the test; of large landscapes some do. */
 const MOST = 200
 
+function inJson(value: string): string {
+  return JSON.stringify(value).slice(1, -1)
+}
+
+function inHtml(value: string): string {
+  const names: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
+  return value.replace(/[&<>"]/g, (character) => names[character] ?? character)
+}
+
 /** Of credentials: no secret. */
 const PUBLIC = new Set(['type', 'tokenUrl'])
 
@@ -22,7 +31,8 @@ export class Canaries {
 
   add(...values: (string | undefined)[]): void {
     for (const value of values) {
-      if (value !== undefined && value.length >= SHORTEST) this.#values.add(value)
+      if (value === undefined || value.length < SHORTEST) continue
+      for (const form of [value, inJson(value), inHtml(value)]) this.#values.add(form.trim())
     }
   }
 
