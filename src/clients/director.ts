@@ -43,6 +43,7 @@ export function openDirector({ tenant, instanceAuths, ...endpoint }: DirectorSes
     tenant === undefined ? endpoint : { ...endpoint, headers: { ...endpoint.headers, tenant } }
   const documents = instanceAuths === true ? APPLICATIONS_WITH_INSTANCE_AUTHS : APPLICATIONS
   const sizes = openPageSizes()
+  const kept = {}
   return {
     viewer: (call) =>
       suspecting(
@@ -59,7 +60,7 @@ export function openDirector({ tenant, instanceAuths, ...endpoint }: DirectorSes
         }),
       ),
     applications: (runtimeId, call) =>
-      suspecting(tenant, fetchApplications({ session, runtimeId, call, documents, sizes })),
+      suspecting(tenant, fetchApplications({ session, runtimeId, call, documents, sizes, kept })),
     runtimeLabels: (runtimeId, call) =>
       request(session, {
         ...call,

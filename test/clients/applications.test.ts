@@ -377,3 +377,37 @@ test('an abort ends the fetch with the reason of the abort', async () => {
   const fetching = openDirector(sessionTo(server)).applications('runtime-1', aCall(stop.signal))
   expect(await fetching.catch((thrown: unknown) => thrown)).toBe(reason)
 })
+
+describe('the same answer again', () => {
+  test('of one request gives the same objects, and anything that differs new ones', async () => {
+    const world = landscape(3)
+    await using server = await serveDirector(world)
+    const director = openDirector(sessionTo(server))
+    const first = await director.applications('runtime-1', aCall())
+    const again = await director.applications('runtime-1', aCall())
+    expect(again).toEqual(first)
+    expect(again.applications).toBe(first.applications)
+    for (const application of world.applications) application.name = 'renamed'
+    const changed = await director.applications('runtime-1', aCall())
+    expect(changed.applications.map(({ name }) => name)).toEqual(times(3, () => 'renamed'))
+    expect(first.applications.map(({ name }) => name)).not.toContain('renamed')
+    expect(server.asked).toHaveLength(3)
+  })
+
+  test('of several requests is read again', async () => {
+    await using server = await directorOf(landscape(5), 3)
+    const director = openDirector(sessionTo(server))
+    const first = await director.applications('runtime-1', aCall())
+    const again = await director.applications('runtime-1', aCall())
+    expect(again).toEqual(first)
+    expect(again.applications).not.toBe(first.applications)
+  })
+
+  test('for another runtime is read again', async () => {
+    await using server = await serveDirector(landscape(3))
+    const director = openDirector(sessionTo(server))
+    const first = await director.applications('runtime-1', aCall())
+    const other = await director.applications('runtime-2', aCall())
+    expect(other.applications).not.toBe(first.applications)
+  })
+})
