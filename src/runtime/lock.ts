@@ -6,8 +6,11 @@ import { errorCode, errorReason } from './disk-error.ts'
 
 /*
  * The kernel holds the lock, so it is gone with the process, also after kill -9, and it holds across network namespaces
- * and container borders as long as the file system is one. SQLite is what all three runtimes have for it: an exclusive
- * transaction on an empty database is a POSIX record lock.
+ * and container borders as long as the file system is one. SQLite is what all three runtimes have for it: a transaction
+ * that may write, on an empty database, is a POSIX record lock.
+ *
+ * Tried and dropped: BEGIN EXCLUSIVE. It is hindered by those who only read, as each one does who begins to try, so that
+ * of two agents started at the same moment neither got it.
  *
  * POSIX locks have a trap: they are lost when the process closes *any* descriptor of the file. So nothing in this
  * program may open the lock file a second time; it is made only when missing, before SQLite opens it.
@@ -32,7 +35,7 @@ export async function acquireLock(path: string): Promise<Lock | undefined> {
     const { DatabaseSync: Database } = await loadSqlite()
     const database = new Database(path)
     try {
-      database.exec('PRAGMA busy_timeout=0; BEGIN EXCLUSIVE')
+      database.exec('PRAGMA busy_timeout=0; BEGIN IMMEDIATE')
     } catch (thrown) {
       database.close()
       if (isBusy(thrown)) return undefined

@@ -30,6 +30,18 @@ describe('a lock', () => {
     await lock?.release()
   })
 
+  // With BEGIN EXCLUSIVE each of two agents that were started at once found the other one in its way, and both ended.
+  test('is got while another one begins to try', async () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'lock')
+    await (await acquireLock(path))?.release()
+    const child = startChild('lock-beginning-child.ts', [path])
+    expect(await firstLine(child)).toBe('reading')
+    expect(await acquireLock(path)).toBeDefined()
+    expect(await outputOf(startChild('lock-child.ts', [path]))).toBe('busy\n')
+    await killHard(child)
+  })
+
   test('outlives garbage collection', async () => {
     using directory = temporaryDirectory()
     const path = join(directory.path, 'lock')
