@@ -1,5 +1,5 @@
 /** The development control plane in a process of its own, and its admin endpoint. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { PlaneEvent } from '../../../src/devplane/events.ts'
 import type { KnobSettings } from '../../../src/devplane/knob-board.ts'
@@ -18,7 +18,9 @@ export type PlaneProcess = {
   token(runtime?: string): Promise<string>
   knobs(settings: KnobSettings): Promise<void>
   reset(): Promise<void>
-  /** The file that the plane follows; served when this resolves. */
+  /** Writes the file that the plane follows. */
+  write(landscape: LandscapeFile): void
+  /** As {@link write}; served when this resolves. */
   serve(landscape: LandscapeFile): Promise<void>
   runtimes(): Promise<RuntimeView[]>
   events(after?: number): Promise<PlaneEvent[]>
@@ -42,7 +44,11 @@ export async function startPlane(options: PlaneOptions): Promise<PlaneProcess> {
   const { directory, landscape, lifetime = '1h' } = options
   mkdirSync(directory, { recursive: true })
   const [file, state, log] = ['landscape.yaml', 'plane', 'plane.log'].map((n) => join(directory, n))
-  const write = (next: LandscapeFile): void => writeFileSync(file!, JSON.stringify(next))
+  const write = (next: LandscapeFile): void => {
+    // Whole or not at all: a plane may start at this moment.
+    writeFileSync(`${file!}.new`, JSON.stringify(next))
+    renameSync(`${file!}.new`, file!)
+  }
   write(landscape)
   let process: Running | undefined
   const admin = (method: string, path: string, body?: unknown): Promise<Response> =>
@@ -83,6 +89,7 @@ export async function startPlane(options: PlaneOptions): Promise<PlaneProcess> {
     async reset() {
       await asked('DELETE', '/knobs')
     },
+    write,
     async serve(next) {
       write(next)
       const wanted = JSON.stringify(namesOf(parsed(next)))
