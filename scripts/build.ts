@@ -28,13 +28,27 @@ export async function build(platforms: readonly Platform[]): Promise<Built> {
       fs.renameSync(fresh, outfile)
     })
   const main = join(DIST, 'agent.mjs')
+  const inner = onceOnly(bundleForExecutables)
   const executables: string[] = []
   for (const platform of platforms) {
     const name = `agent-${platform.name}`
-    await unlessBuilt(name, inputs, (outfile) => compile(main, outfile, platform))
+    await unlessBuilt(name, inputs, async (outfile) => compile(await inner(), outfile, platform))
     executables.push(join(DIST, name))
   }
   return { bundle: main, executables }
+}
+
+/** The bundle that is compiled; its path. */
+async function bundleForExecutables(): Promise<string> {
+  const outfile = join(ROOT, '.cache', 'executable', 'agent.mjs')
+  const options = { outfile, version: productVersion(), onlyBun: true }
+  await bundle(join('src', 'main.ts'), options)
+  return outfile
+}
+
+function onceOnly<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  return () => (made ??= make())
 }
 
 /** SHA-256 over all that decides what the product is: sources, these scripts, the locked packages, the version. */
