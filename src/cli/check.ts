@@ -10,7 +10,7 @@ import { note, print, printJson, printProblem } from './terminal.ts'
 export function registerCheck(program: Command): void {
   const command = program
     .command('check')
-    .description('look at agent.yaml and what it names, without network, and change nothing')
+    .description('look at agent.yaml, its token and its CA, without network, and change nothing')
   withExample(withJson(withConfig(command)), 'agent check --config agent.yaml').action(
     async (options: ConfigOption & JsonOption) => {
       const { config, warnings } = await loadConfig(options.config)
