@@ -70,7 +70,8 @@ export function paint(colour: keyof typeof COLOURS, text: string): string {
 }
 
 /** Rows in columns, two blanks between them. */
-export function columns(rows: string[][]): string {
+export function columns(given: string[][]): string {
+  const rows = given.map((row) => row.map((cell) => harmless(cell).replaceAll('\n', '\\n')))
   const widths = rows.reduce<number[]>((all, row) => {
     row.forEach((cell, i) => (all[i] = Math.max(all[i] ?? 0, cell.length)))
     return all

@@ -30,6 +30,9 @@ export interface Director {
   setRuntimeLabel(runtimeId: string, key: string, value: unknown, call: Call): Promise<void>
 }
 
+/** Ids are UUIDs. Ours goes into headers, marks and what people read, so no other text may become one. */
+const ID = /^[\w.:-]{1,100}$/
+
 export type DirectorSession = GraphqlSession & {
   /** External tenant id, sent only when given: without it the Director takes the tenant of the system auth. */
   tenant?: string | undefined
@@ -55,7 +58,9 @@ export function openDirector({ tenant, instanceAuths, ...endpoint }: DirectorSes
           document: VIEWER,
           decode: (data) => {
             const viewer = data.object('result')
-            return { id: viewer.text('id'), type: viewer.text('type') }
+            const id = viewer.text('id')
+            if (!ID.test(id)) throw viewer.unfit('id', 'an id')
+            return { id, type: viewer.text('type') }
           },
         }),
       ),

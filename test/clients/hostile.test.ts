@@ -252,6 +252,17 @@ test('a server that closes without an answer is unreachable', async () => {
   expect(error.code).toBe('unreachable')
 })
 
+test('a runtime id that is none is never taken for one', async () => {
+  for (const id of ['', ' ', 'a\r\nX-Evil: 1', '\u001b[2J', '../../x', 'a\0b', 'x'.repeat(101)]) {
+    await using server = await serve(() => json({ data: { result: { id, type: 'RUNTIME' } } }))
+    const error = await failureOf(openDirector(sessionTo(server)).viewer(aCall()))
+    expect([error.code, error.message]).toEqual([
+      'answer_malformed',
+      expect.stringMatching(/: result\.id: found (a string|an empty string), want an id$/),
+    ])
+  }
+})
+
 test('a packed body counts unpacked, so that a small one cannot fill the memory', async () => {
   const body = Bun.gzipSync(Buffer.alloc(5_000_000, ' '))
   expect(body.byteLength).toBeLessThan(10_000)
