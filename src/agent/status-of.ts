@@ -177,10 +177,11 @@ function heldProblem(held: Held): Problem {
     mass: 'deletions_held',
     credentials: 'credentials_held',
   } as const
+  const approve = `agent approve ${held.hash}`
   const hint =
     held.kind === 'last'
-      ? undefined
-      : `look with agent plan; if it is meant: agent approve ${held.hash}`
+      ? `they go when three fetches over ten minutes agree, or at once with ${approve}`
+      : `look with agent plan; if it is meant: ${approve}`
   return problem(code[held.kind], held.reason, { hint, subject: held.target })
 }
 

@@ -145,8 +145,9 @@ function codeOf(problems: Problem[], refused: boolean): number {
   return single ? EXIT.partly : person ? EXIT.person : EXIT.failed
 }
 
-/** Problems of single applications: everything else was done. */
+/** Problems of single applications, or deletions that wait for time only: everything else was done. */
 const PARTLY: ReadonlySet<string> = new Set([
+  'deletions_waiting',
   'application_invalid',
   'name_taken',
   'value_suspect',

@@ -143,8 +143,8 @@ function show(seen: Seen, plans: TargetPlan[]): void {
     for (const change of planned.waiting)
       print(paint('grey', `  held - ${change.name}: ${change.why}`))
   }
-  for (const { reason, hash, kind } of held)
-    note(`held: ${reason}${kind === 'last' ? '' : `; if it is meant: agent approve ${hash}`}`)
+  for (const { reason, hash } of held)
+    note(`held: ${reason}; if it is meant: agent approve ${hash}`)
   for (const found of [
     ...seen.problems,
     ...plans.flatMap(({ planned }) => planned.problems.map((p) => p.problem)),

@@ -9,14 +9,6 @@ export function statusText(status: Status, now: Instant, live: boolean): string 
   return [
     `${paint('bold', status.name)}  ${status.state}: ${status.why}  (${origin})`,
     columns(facts(status, now)),
-    ...status.targets
-      .flatMap((t) => t.held ?? [])
-      .map((held) =>
-        paint(
-          'yellow',
-          `held: ${held.reason}\n  agent plan shows it; agent approve ${held.hash} releases it`,
-        ),
-      ),
     ...status.problems.map((problem) => paint('red', `problem: ${formatProblem(problem)}`)),
   ].join('\n')
 }
