@@ -22,7 +22,7 @@ export interface BulkFiles {
   glance(directory: string): Promise<Glance>
   /** Names in a directory, sorted; undefined: nothing is there. */
   list(path: string): string[] | undefined
-  /** UTF-8; undefined: nothing is there. */
+  /** UTF-8; undefined: nothing is there. Throws for a pipe or device: opening a pipe would stop the whole process. */
   read(path: string): string | undefined
   /** Where a symlink points. */
   readLink(path: string): string
@@ -56,7 +56,7 @@ export const bulkFiles: BulkFiles = {
   look: (path) => on('look at', path, () => lookAt(path)),
   glance: openGlance,
   list: (path) => ifThere('list', path, () => fs.readdirSync(path).sort()),
-  read: (path) => ifThere('read', path, () => fs.readFileSync(path, 'utf8')),
+  read: (path) => ifThere('read', path, () => readFile(path)),
   readLink: (path) => on('read', path, () => fs.readlinkSync(path)),
   write: (path, data, as) => on('write', path, () => writeNew(path, data, as)),
   makeDirectory: (path, as) =>
@@ -92,6 +92,12 @@ function ifThere<T>(action: string, path: string, work: () => T): T | undefined 
       throw thrown
     }
   })
+}
+
+function readFile(path: string): string {
+  const stat = fs.statSync(path)
+  if (!stat.isFile() && !stat.isDirectory()) throw new Error('it is no file')
+  return fs.readFileSync(path, 'utf8')
 }
 
 function writeNew(path: string, data: string, { mode, gid }: Access): FileFacts {

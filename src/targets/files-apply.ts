@@ -149,10 +149,10 @@ function carryFile(file: ManifestFile, from: string, input: BuildInput): Manifes
   const { disk, directory, access } = input
   const [existing, name] = [`${from}/${file.path}`, `${directory}/${file.path}`]
   const facts = disk.look(existing)
-  if (facts === undefined) return file
+  if (facts?.kind !== 'file') return file
   if (isAllowed(facts, file, access) && disk.link(existing, name)) return file
   const data = disk.read(existing)
-  if (data === undefined || facts.kind !== 'file') return file
+  if (data === undefined) return file
   writeFile({ path: file.path, private: file.private, data }, input)
   // With what the manifest knew before, so that the next look reads and judges the copy.
   return file

@@ -67,6 +67,7 @@ function chooseNames(
   applications: readonly Application[],
   observed: Observed,
 ): [Application, Names][] {
+  const holders = holdersOf(applications, observed)
   const taken = new Set([...observed.objects.values()].map(({ key, name }) => placeOf(key, name)))
   const choose = (key: string, wish: () => string): [string, string | undefined] => {
     const given = observed.objects.get(key)?.name
@@ -81,10 +82,31 @@ function chooseNames(
     const { id, name, bundles } = application
     const names = new Map([
       choose(applicationKey(application), () => slugWithId(name, id)),
-      ...bundles.map((bundle) => choose(bindingKey(bundle), () => bindingName(name, bundle))),
+      ...bundles.map((bundle): [string, string | undefined] => {
+        const key = bindingKey(bundle)
+        if (holders.get(key) !== application) return [key, undefined]
+        return choose(key, () => bindingName(name, bundle))
+      }),
     ])
     return [application, names]
   })
+}
+
+/** Whose binding each key is: a second application with a bundle of the same id must not get at what is there. */
+function holdersOf(
+  applications: readonly Application[],
+  { objects }: Observed,
+): Map<string, Application> {
+  const holders = new Map<string, Application>()
+  for (const application of applications) {
+    for (const bundle of application.bundles) {
+      const key = bindingKey(bundle)
+      const older = objects.get(key)?.owner
+      const wasFirst = older?.slice === 'applications' && older.application === application.id
+      if (wasFirst || !holders.has(key)) holders.set(key, application)
+    }
+  }
+  return holders
 }
 
 /** Applications and bindings lie in different directories. */

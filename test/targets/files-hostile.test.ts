@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import {
+  cpSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
@@ -153,3 +162,58 @@ function filesBelow(directory: string): string[] {
     .map((name) => join(directory, name))
     .filter((path) => statSync(path).isFile())
 }
+
+test('a pipe in place of a file is put right or named, and never waited for', async () => {
+  const two = desired([
+    application('a', { bundles: [bundle('one', { auth: basic('u', 'p') }), bundle('two')] }),
+  ])
+  await pass(output.open(), two)
+  const [name = ''] = readdirSync(output.path('current/bindings'))
+  const becomePipe = (path: string): void => {
+    rmSync(path)
+    spawnSync('mkfifo', [path])
+  }
+  becomePipe(output.path('current/bindings', name, 'type'))
+  const observed = await output.open().observe(RUNTIME, new AbortController().signal)
+  expect([...observed.objects.values()].map(({ digest }) => digest)).toContain('drifted')
+  await pass(output.open(), two)
+  expect(statSync(output.path('current/bindings', name, 'type')).isFile()).toBe(true)
+  becomePipe(output.path('current/MANIFEST.json'))
+  const refused = pass(output.open(), two)
+  expect(await refused.catch((thrown: unknown) => thrown)).toMatchObject({
+    message: `Cannot read ${output.path('gen-000002/MANIFEST.json')}: it is no file`,
+  })
+})
+
+test('a generation that is a symlink elsewhere is left by the next one, and nothing there is touched', async () => {
+  await pass(output.open(), desired([application('a', { bundles: [bundle('one')] })]))
+  const elsewhere = join(output.base, 'elsewhere')
+  renameSync(output.path('gen-000001'), elsewhere)
+  symlinkSync(elsewhere, output.path('gen-000001'))
+  const copy = join(output.base, 'copy')
+  cpSync(elsewhere, copy, { recursive: true, preserveTimestamps: true })
+  for (let round = 0; round < 7; round += 1) {
+    await pass(
+      output.open(),
+      desired([application('a', { bundles: [bundle('one', { name: `v${round}` })] })]),
+    )
+  }
+  expect(output.generations).toHaveLength(5)
+  expect(output.generations).not.toContain('gen-000001')
+  expect(spawnSync('diff', ['-r', elsewhere, copy]).stdout.toString()).toBe('')
+})
+
+test('an application cannot take over the binding of another one by the id of its bundle', async () => {
+  const orders = bundle('same', { auth: basic('orders', 'right') })
+  const evil = bundle('same', { auth: basic('evil', 'wrong') })
+  const all = desired([
+    application('1', { bundles: [orders] }),
+    application('2', { bundles: [evil] }),
+  ])
+  for (let round = 0; round < 2; round += 1) {
+    const { problems } = await pass(output.open(), all)
+    expect(problems).toContain('name_taken')
+    const bindings = Object.values(readBindings(output.path('current/bindings')))
+    expect(bindings.map((binding) => binding['username'])).toEqual(['orders'])
+  }
+})
