@@ -12,9 +12,9 @@ export async function chaos(world: World, turn: number): Promise<void> {
   const { random } = world
   const all: [number, (world: World, turn: number) => Promise<void> | void][] = [
     [0.9, changeLandscape],
-    [0.6, turnKnobs],
+    [0.8, turnKnobs],
     [0.6, killAgent],
-    [0.25, killPlane],
+    [0.3, killPlane],
     [0.15, freezeLasting],
     [0.2, askForRenewal],
     [0.12, loseState],
@@ -42,7 +42,7 @@ function changeLandscape(world: World, turn: number): void {
       rotate(random.pick(own), turn * 10 + n)
       counts.add('rotations')
     }
-    if (random.chance(0.4)) {
+    if (own.length < 13 && random.chance(0.4)) {
       next.applications.push(added(runtime, 1000 + turn))
       counts.add('applications added')
     }
