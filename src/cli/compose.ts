@@ -11,7 +11,7 @@ import { AgentError, toAgentError } from '../model/problem.ts'
 import type { Secret } from '../model/secret.ts'
 import { version } from '../model/version.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { ensureDirectory, readText, removeTemporary } from '../runtime/files.ts'
+import { ensureDirectory, isWritableByOthers, readText, removeTemporary } from '../runtime/files.ts'
 import { certificateInfo, randomUnit, splitPem, uuid } from '../runtime/keys.ts'
 import { acquireLock } from '../runtime/lock.ts'
 import { openLog } from '../runtime/log.ts'
@@ -159,8 +159,20 @@ function diskOwnership(directory: string, owned: () => Promise<void>): Ownership
   }
 }
 
-function prepareState(directory: string): Promise<void> {
-  return inState(directory, () => ensureDirectory(directory, { mode: 0o700 }))
+/** Made or mended; but who can change a directory above it, or owns it, could put other state in its place. */
+async function prepareState(directory: string): Promise<void> {
+  const open = await inState(directory, async () => {
+    await ensureDirectory(directory, { mode: 0o700 })
+    return isWritableByOthers(directory)
+  })
+  if (open === undefined) return
+  throw new AgentError(
+    'state_unusable',
+    `Cannot use the state directory ${directory}: other users can change ${open}`,
+    {
+      hint: 'choose a directory that only the user of the agent and root can change, parents included',
+    },
+  )
 }
 
 function stateStore(directory: string): StateStore {
