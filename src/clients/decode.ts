@@ -93,6 +93,7 @@ export class Json {
     const member = this.#member(key)
     if (member === null || member === undefined) return {}
     if (!isObject(member)) throw this.#unexpected(key, member, 'an object')
+    if (isDeep(member)) throw this.#unexpected(key, member, `one nested at most ${DEEPEST} deep`)
     return member
   }
 
@@ -153,6 +154,14 @@ export class Json {
 /** An answer that is not what was asked for. The message names the place and never a value. */
 export class UnfitAnswer extends Error {
   override readonly name = 'UnfitAnswer'
+}
+
+/** What is compared, hashed and printed later is gone through by recursion: some thousand levels would be too many. */
+const DEEPEST = 200
+
+function isDeep(value: unknown, levels = DEEPEST): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((member) => isDeep(member, levels - 1))
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -25,6 +25,16 @@ const place = (path: (data: Json) => unknown): string => {
   return 'it fits'
 }
 
+test('labels nested so deep that comparing or printing them would overflow the stack are named', () => {
+  const nested = (levels: number): unknown =>
+    JSON.parse(`${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`)
+  const read = (labels: unknown): string => place(() => new Json({ labels }).record('labels'))
+  expect(read(nested(200))).toBe('it fits')
+  const named = 'labels: found an object, want one nested at most 200 deep'
+  expect(read(nested(201))).toBe(named)
+  expect(read(nested(100_000))).toBe(named)
+})
+
 describe('what does not fit is named with its place', () => {
   test.each<[string, (data: Json) => unknown]>([
     [
