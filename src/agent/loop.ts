@@ -3,7 +3,7 @@ import { AgentError, toAgentError } from '../model/problem.ts'
 import { SECOND } from '../model/time.ts'
 import type { Duration, Instant } from '../model/time.ts'
 import { relieveMemory } from '../runtime/relieve.ts'
-import { connectWork } from './connect.ts'
+import { connectDue, connectWork } from './connect.ts'
 import type { Deps } from './deps.ts'
 import { factsOf } from './facts.ts'
 import type { Memory } from './memory.ts'
@@ -19,6 +19,7 @@ import {
 } from './record-identity.ts'
 import { recordApplyFailed, recordFetchFailed, recordLabelFailed } from './record-sync.ts'
 import { recordSetBack } from './set-back.ts'
+import { noteWaiting } from './retry.ts'
 import { openMemory } from './start.ts'
 import { statusOf } from './status-of.ts'
 import { applyTo, enrolOnce, fetchFrom, findPlane, renewOnce, sendLabels } from './steps.ts'
@@ -45,6 +46,8 @@ export async function runLoop(deps: Deps, signal: AbortSignal): Promise<void> {
 
 async function live(deps: Deps, memory: Memory, signal: AbortSignal): Promise<void> {
   const asked: Trigger[] = []
+  const { version, pid, settings } = deps
+  deps.log.info('the agent starts', { version, name: settings.name, pid })
   try {
     while (!signal.aborted) {
       await look(deps, memory)
@@ -58,6 +61,7 @@ async function live(deps: Deps, memory: Memory, signal: AbortSignal): Promise<vo
     const stopped: Decision = { state: 'idle', until: Infinity, why: 'stopped' }
     await report(deps, memory, stopped, asked, true)
     await memory.session?.close()
+    deps.log.info('the agent has ended')
   }
 }
 
@@ -72,6 +76,7 @@ async function look(deps: Deps, memory: Memory): Promise<void> {
   memory.token = { ...seen, status: tokenStatus(seen, known, now) }
   if (seen.digest === undefined) memory.reconnect = false
   recordClock(deps, memory)
+  noteWaiting(deps, memory, connectDue(memory, now))
 }
 
 async function report(

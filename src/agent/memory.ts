@@ -1,6 +1,6 @@
 import type { Identity, PendingEnrolment } from '../model/identity.ts'
 import type { Held } from '../model/guard.ts'
-import type { Problem } from '../model/problem.ts'
+import type { Code, Problem } from '../model/problem.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { HistoryEntry, Source, TokenStatus } from '../model/status.ts'
 import type { SourceProblem } from '../model/target.ts'
@@ -27,6 +27,8 @@ export type Memory = {
   connectToken?: string
   /** A person asked for a new identity: untried tokens are used although the present one works, until one brings it or all are gone. */
   reconnect: boolean
+  /** What the log has said that the agent waits for. */
+  waitsFor?: Code
   /** When the Connector was last asked where the Director is. */
   planeAskedAt: Instant
   snapshot?: Snapshot

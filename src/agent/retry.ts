@@ -1,6 +1,6 @@
 import { BACKOFF, delay } from '../model/backoff.ts'
 import type { AgentError } from '../model/problem.ts'
-import { MINUTE, formatDuration } from '../model/time.ts'
+import { MINUTE, NEVER, formatDuration } from '../model/time.ts'
 import type { Duration } from '../model/time.ts'
 import type { Deps } from './deps.ts'
 import { remember } from './memory.ts'
@@ -94,4 +94,18 @@ export async function promiseState(
   await deps.states.save(state)
   memory.state = state
   memory.storedState = JSON.stringify(state)
+}
+
+/** Says once that the agent waits for a person, when no failed step has said it. */
+export function noteWaiting(deps: Deps, memory: Memory, { nextAt, failure }: Due): void {
+  const waits = nextAt === NEVER && failure !== undefined
+  if (!waits) {
+    delete memory.waitsFor
+    return
+  }
+  const { code, message, hint, turn } = failure
+  if (memory.waitsFor === code) return
+  memory.waitsFor = code
+  if (failure !== memory.connect.failure)
+    deps.log.warn(message, { part: 'connect', code, turn, hint })
 }

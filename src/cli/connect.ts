@@ -56,10 +56,8 @@ async function disconnectOnce(config: Config, localOnly: boolean): Promise<void>
   try {
     const loaded = await deps.store.load()
     if (loaded === undefined) {
-      const hint = 'nothing is to be done'
-      throw new AgentError('token_missing', 'Cannot disconnect: there is no identity here', {
-        hint,
-      })
+      note('agent: nothing to disconnect: there is no identity here')
+      return
     }
     if (!localOnly) await revoke(deps, loaded.identity)
     await deps.store.forget()

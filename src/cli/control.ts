@@ -42,7 +42,7 @@ export function registerControl(program: Command): void {
   const sync = program
     .command('sync')
     .description('fetch everything and bring the targets in step now')
-    .requiredOption('--once', 'once; `agent run` does it for ever')
+    .option('--once', 'once, which is what it does anyway; `agent run` does it for ever')
   const approve = program
     .command('approve <hash>')
     .description('release the deletions that are held under this hash (agent plan shows them)')
@@ -133,8 +133,10 @@ function show(
 }
 
 /** What concerns the verb: a paused agent has done what was asked for although a label failed. */
-function relevant(status: Status, asked: Asked): Problem[] {
-  return asked.kind === 'pause' || asked.kind === 'resume' ? [] : status.problems
+function relevant(status: Status, { kind }: Asked): Problem[] {
+  if (kind === 'pause' || kind === 'resume') return []
+  const ofIdentity = kind === 'renew' || kind === 'reconnect'
+  return ofIdentity ? status.problems.filter(({ code }) => !OF_TARGETS.has(code)) : status.problems
 }
 
 function codeOf(problems: Problem[], refused: boolean): number {
@@ -155,3 +157,6 @@ const PARTLY: ReadonlySet<string> = new Set([
   'credentials_missing',
   'hook_failed',
 ])
+
+/** Problems of what is deployed, which a new identity does not change. */
+const OF_TARGETS: ReadonlySet<string> = new Set([...PARTLY, 'deletions_held', 'credentials_held'])

@@ -7,7 +7,8 @@ import { AgentError } from '../model/problem.ts'
 import type { Status } from '../model/status.ts'
 import { SECOND } from '../model/time.ts'
 import type { Duration } from '../model/time.ts'
-import { ensureDirectory, readText, writeAtomic } from '../runtime/files.ts'
+import { ensureDirectory, lstat, readText, writeAtomic } from '../runtime/files.ts'
+import type { Log } from '../runtime/log.ts'
 import { join, relative, resolve } from '../runtime/path.ts'
 import { workingDirectory } from '../runtime/process.ts'
 import { DEV_CONFIG } from './dev-config.ts'
@@ -81,6 +82,7 @@ function pathsOf(root: string, landscape: string | undefined) {
     ca: join(root, 'ca.pem'),
     addresses: join(root, 'plane.json'),
     plane: join(root, 'plane'),
+    identity: join(root, 'state', 'identity', 'current'),
     bindings: join(root, 'out', 'current', 'bindings'),
   }
 }
@@ -101,8 +103,24 @@ async function openDevPlane(paths: Paths, certificate: Duration): Promise<Plane>
     landscape: { file: paths.landscape },
     directory: paths.plane,
     lifetimes: { certificate },
-    onEvent: (event) => note(paint('grey', eventText(event))),
+    log: planeLog,
+    onEvent: (event) => {
+      if (!isPoll(event)) note(paint('grey', eventText(event)))
+    },
   })
+}
+
+/** What the plane says, beside what it answers: that the landscape has changed, or why it is not taken. */
+const planeLog: Log = {
+  debug: () => undefined,
+  info: (message, fields) => note(paint('grey', `plane   ${message}${valuesOf(fields)}`)),
+  warn: (message, fields) => note(paint('yellow', `plane   ${message}${valuesOf(fields)}`)),
+  error: (message, fields) => note(paint('red', `plane   ${message}${valuesOf(fields)}`)),
+}
+
+function valuesOf(fields: Record<string, unknown> = {}): string {
+  const texts = Object.entries(fields).map(([name, value]) => `: ${name} ${String(value)}`)
+  return texts.join('')
 }
 
 async function writeSample(path: string): Promise<void> {
@@ -143,6 +161,8 @@ async function serveBoth(plane: Plane, paths: Paths, signal: AbortSignal): Promi
   agent.yaml  ${shown(paths.config)}
   admin       ${plane.adminUrl}   knobs to make things go wrong
 `)
+  // The first token is there before the agent looks; later ones come when it asks.
+  if ((await lstat(paths.identity)) === undefined) await writeToken(plane, paths)
   await run(loaded, signal, [tokenGiver(plane, paths)])
 }
 
@@ -161,6 +181,11 @@ async function writeToken(plane: Plane, paths: Paths): Promise<void> {
   const { rawEncoded } = await plane.issueToken()
   await writeAtomic(paths.token, `${rawEncoded}\n`)
   note(paint('grey', `plane   a new one-time token is in ${shown(paths.token)}`))
+}
+
+/** A poll that is answered as ever, every few seconds: it would bury everything else. */
+function isPoll({ operations, status, knobs }: PlaneEvent): boolean {
+  return operations.includes('applications') && status === 200 && knobs.length === 0
 }
 
 function eventText(event: PlaneEvent): string {

@@ -156,19 +156,34 @@ export async function removeTemporary(directory: string): Promise<void> {
   }
 }
 
-/** Makes a directory with exact mode and group, missing parents 0700; mends mode and group of one that exists. */
+/**
+ * Makes a directory with exact mode and group; mends both of one that exists. Missing parents become 0711: readers of a
+ * directory below them must get there, whatever the umask is.
+ */
 export function ensureDirectory(
   path: string,
   { mode, gid }: { mode: number; gid?: number },
 ): Promise<void> {
   return onDisk('make the directory', path, async () => {
-    await fs.mkdir(path, { recursive: true, mode: 0o700 })
+    await makeParents(dirname(path))
+    await fs.mkdir(path, { mode: 0o700 }).catch(exists)
     const stat = await fs.lstat(path)
     if (!stat.isDirectory()) throw new AgentError('disk_failed', `Cannot use ${path}: no directory`)
     const foreignGroup = gid !== undefined && stat.gid !== gid
     if (foreignGroup) await fs.chown(path, stat.uid, gid)
     if (foreignGroup || (stat.mode & 0o7777) !== mode) await fs.chmod(path, mode)
   })
+}
+
+async function makeParents(path: string): Promise<void> {
+  const first = await fs.mkdir(path, { recursive: true, mode: 0o711 })
+  if (first === undefined) return
+  for (let made = path; made.length >= first.length; made = dirname(made))
+    await fs.chmod(made, 0o711)
+}
+
+function exists(thrown: unknown): void {
+  if (errorCode(thrown) !== 'EEXIST') throw thrown
 }
 
 /** fsync of a directory: names made, renamed and removed in it are on disk. */

@@ -154,7 +154,7 @@ describe('writeNew', () => {
 describe('ensureDirectory', () => {
   test('makes parents private, itself as asked, and mends its mode', async () => {
     await files.ensureDirectory(at('a', 'b'), { mode: 0o2750 })
-    expect([modeOf(at('a')), modeOf(at('a', 'b'))]).toEqual([0o700, 0o2750])
+    expect([modeOf(at('a')), modeOf(at('a', 'b'))]).toEqual([0o711, 0o2750])
     fs.chmodSync(at('a', 'b'), 0o777)
     await files.ensureDirectory(at('a', 'b'), { mode: 0o2750, gid: process.getgid!() })
     expect(modeOf(at('a', 'b'))).toBe(0o2750)
