@@ -14,7 +14,7 @@ import type { Agent, AgentHome } from '../e2e/support/agent-home.ts'
 import { landscapeFor } from '../e2e/support/landscape.ts'
 import { startPlane } from '../e2e/support/plane-process.ts'
 import type { PlaneProcess } from '../e2e/support/plane-process.ts'
-import { EXECUTABLE } from '../e2e/support/program.ts'
+import { executable } from '../e2e/support/program.ts'
 import { transcribed, words } from './transcript.ts'
 
 export type Scene = {
@@ -75,7 +75,7 @@ async function runAgent(line: string, home: AgentHome): Promise<string> {
   const path = join(temporaryDirectory(), 'output')
   // One file for both, so that their lines keep their order.
   const file = openSync(path, 'a')
-  const child = Bun.spawn([EXECUTABLE, ...args], {
+  const child = Bun.spawn([executable(), ...args], {
     cwd: home.directory,
     env: { PATH: process.env['PATH'] ?? '' },
     stdin: 'ignore',

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
-import { ensureExecutable, EXECUTABLE, onExecutable, SLOW } from '../e2e/support/program.ts'
+import { ensureExecutable, executable, onExecutable, SLOW } from '../e2e/support/program.ts'
 import { openScene } from './scene.ts'
 import { fits, parseTranscript } from './transcript.ts'
 import type { Step } from './transcript.ts'
@@ -58,7 +58,7 @@ async function play(text: string): Promise<{ step: Command; actual: string }[]> 
 describe('help', () => {
   const help = readFileSync(join(folder, 'help.txt'), 'utf8')
   const commands = (): string[] => {
-    const { stdout } = Bun.spawnSync([EXECUTABLE, '--help'])
+    const { stdout } = Bun.spawnSync([executable(), '--help'])
     const listed = stdout.toString().split('Commands:\n')[1]?.split('\n\n')[0] ?? ''
     return [...listed.matchAll(/^ {2}([a-z][a-z-]*)/gm)].map(([, name]) => name!)
   }

@@ -240,6 +240,23 @@ describe('a stopped agent', () => {
   )
 
   run(
+    'can be paused: nobody is asked for it, and the next start changes nothing until it is resumed',
+    async () => {
+      const last = (await plane.events()).at(-1)!.sequence
+      const paused = await json('pause')
+      expect([paused.code, paused.value.status.paused]).toEqual([0, true])
+      expect((await home.run('status', '--json')).out).toContain('"paused": true')
+      const started = home.start()
+      const status = await started.until('it is at rest', ({ state }) => state === 'idle')
+      expect([status.paused, status.why]).toEqual([true, 'paused by an operator'])
+      expect(await plane.events(last)).toEqual([])
+      await started.stop()
+      expect((await home.run('resume')).code).toBe(0)
+    },
+    SLOW,
+  )
+
+  run(
     'goes on where it was: no new generation, nothing signed, no token spent, nothing rewritten',
     async () => {
       const stamps = () =>

@@ -6,7 +6,7 @@ import type { AgentHome } from './support/agent-home.ts'
 import { landscapeFor } from './support/landscape.ts'
 import { startPlane } from './support/plane-process.ts'
 import type { PlaneProcess } from './support/plane-process.ts'
-import { EXECUTABLE, ensureExecutable, onExecutable as run, SLOW } from './support/program.ts'
+import { ensureExecutable, executable, onExecutable as run, SLOW } from './support/program.ts'
 
 let plane: PlaneProcess
 
@@ -118,7 +118,7 @@ run(
 run('the executable is one file that needs nothing beside it', async () => {
   const home = openHome({})
   const alone = home.path('alone')
-  writeFileSync(alone, readFileSync(EXECUTABLE), { mode: 0o755 })
+  writeFileSync(alone, readFileSync(executable()), { mode: 0o755 })
   const child = Bun.spawn([alone, 'version'], { cwd: '/', env: {} })
   expect(await child.stdout.text()).toMatch(/^runtime-agent \d+\.\d+\.\d+\S* \(bun /)
 })

@@ -1,11 +1,23 @@
 /** The compiled executable, as a user starts it: with a clean environment and no terminal. */
+import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from '../../../scripts/build.ts'
 import { hostPlatform } from '../../../scripts/executable.ts'
 import { ROOT } from '../../../scripts/repository.ts'
 import { skipUnless } from '../../skip.ts'
 
-export const EXECUTABLE = join(ROOT, 'dist', `agent-${hostPlatform?.name ?? 'none'}`)
+const built = join(ROOT, 'dist', `agent-${hostPlatform?.name ?? 'none'}`)
+let pinned: string | undefined
+
+export function executable(): string {
+  return pinned ?? built
+}
+
+/** Goes on with a copy, so that a build meanwhile does not change what a long run looks at. */
+export function pinExecutable(directory: string): void {
+  pinned = join(directory, 'agent')
+  copyFileSync(built, pinned)
+}
 
 /** `test` for what needs the executable; give it {@link SLOW} as its limit. */
 export const onExecutable = skipUnless(hostPlatform !== undefined, {
@@ -37,7 +49,7 @@ export type StartOptions = {
 
 const CLEAN = { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', NO_COLOR: '1' }
 
-function command(args: readonly string[], { program = EXECUTABLE, wrap = [] }: StartOptions) {
+function command(args: readonly string[], { program = executable(), wrap = [] }: StartOptions) {
   return [...wrap, program, ...args]
 }
 

@@ -8,7 +8,7 @@ import { applicationFor, expectedFor, landscapeFor } from '../../e2e/support/lan
 import type { Expected, LandscapeFile } from '../../e2e/support/landscape.ts'
 import { startPlane } from '../../e2e/support/plane-process.ts'
 import type { PlaneProcess } from '../../e2e/support/plane-process.ts'
-import { ensureExecutable } from '../../e2e/support/program.ts'
+import { ensureExecutable, pinExecutable } from '../../e2e/support/program.ts'
 import { openCounts } from './figures.ts'
 import type { Counts } from './figures.ts'
 import type { Random } from './random.ts'
@@ -47,6 +47,7 @@ export type World = {
 export async function openWorld(random: Random): Promise<World> {
   await ensureExecutable()
   const directory = temporaryDirectory()
+  pinExecutable(directory)
   const landscape = landscapeFor(RUNTIMES, APPLICATIONS)
   for (const application of landscape.applications) rotate(application, 0)
   const plane = await startPlane({
