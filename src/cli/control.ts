@@ -8,7 +8,7 @@ import { PROBLEMS } from '../model/problem.ts'
 import type { Status } from '../model/status.ts'
 import { setUmask, setExitCode } from '../runtime/process.ts'
 import { unixRequest } from '../runtime/unix-request.ts'
-import { statusFile } from '../server/status-file.ts'
+import { lastStatus, statusFile } from '../server/status-file.ts'
 import { compose } from './compose.ts'
 import { controlSocket, loadConfig } from './load-config.ts'
 import { withConfig, withExample, withJson } from './options.ts'
@@ -86,11 +86,14 @@ function act(
 }
 
 /** Asks the running agent; without one does it here. */
-async function ask(config: Config, asked: Asked): Promise<TriggerOutcome> {
+async function ask(config: Config, asked: Asked): Promise<Outcome> {
   const path = asked.kind === 'approve' ? `/approve/${asked.hash}` : `/${asked.kind}`
   const socket = controlSocket(config.identity.directory)
   const answer = await unixRequest(socket, { method: 'POST', path }, new AbortController().signal)
-  if (answer === undefined) return actHere(config, asked)
+  if (answer === undefined) {
+    const pauses = asked.kind === 'pause' || asked.kind === 'resume'
+    return pauses ? pauseHere(config, asked.kind === 'pause') : actHere(config, asked)
+  }
   if (answer.status === 200) return JSON.parse(answer.body) as TriggerOutcome
   throw new AgentError(
     'internal',
@@ -98,12 +101,33 @@ async function ask(config: Config, asked: Asked): Promise<TriggerOutcome> {
   )
 }
 
+/** Without a loop, which would do all that is due before it obeys. */
+async function pauseHere(config: Config, paused: boolean): Promise<Outcome> {
+  setUmask(UMASK)
+  const { directory } = config.identity
+  const { deps, log } = await compose(quietly(config), () => [])
+  const owned = await deps.ownership.acquire(new AbortController().signal)
+  try {
+    await deps.states.save({ ...(await deps.states.load()), paused })
+    const last = await lastStatus(directory)
+    if (last === undefined) return {}
+    const status = { ...last, paused }
+    await statusFile(directory, log).report(status, true)
+    return { status }
+  } finally {
+    await owned.release()
+  }
+}
+
+function quietly(config: Config): Config {
+  return { ...config, log: { ...config.log, level: 'error' } }
+}
+
 /** A loop of our own until it has nothing more to do, under the lock of the agent. */
 export async function actHere(config: Config, asked: Asked): Promise<TriggerOutcome> {
   setUmask(UMASK)
   const stop = new AbortController()
-  const quiet: Config = { ...config, log: { ...config.log, level: 'error' } }
-  const { deps, queue } = await compose(quiet, (log) => [
+  const { deps, queue } = await compose(quietly(config), (log) => [
     statusFile(config.identity.directory, log),
   ])
   const outcome = new Promise<TriggerOutcome>((resolve) => {
@@ -119,12 +143,10 @@ export async function actHere(config: Config, asked: Asked): Promise<TriggerOutc
   return outcome
 }
 
-function show(
-  { status, refused }: TriggerOutcome,
-  done: string,
-  json: boolean,
-  asked: Asked,
-): void {
+/** `status` is missing where no agent has ever run. */
+type Outcome = Partial<TriggerOutcome>
+
+function show({ status, refused }: Outcome, done: string, json: boolean, asked: Asked): void {
   const problems = refused === undefined ? relevant(status, asked) : [refused]
   if (json) printJson({ problems, status })
   else if (problems.length === 0) note(`agent: ${done}`)
@@ -133,8 +155,8 @@ function show(
 }
 
 /** What concerns the verb: a paused agent has done what was asked for although a label failed. */
-function relevant(status: Status, { kind }: Asked): Problem[] {
-  if (kind === 'pause' || kind === 'resume') return []
+function relevant(status: Status | undefined, { kind }: Asked): Problem[] {
+  if (status === undefined || kind === 'pause' || kind === 'resume') return []
   const ofIdentity = kind === 'renew' || kind === 'reconnect'
   return ofIdentity ? status.problems.filter(({ code }) => !OF_TARGETS.has(code)) : status.problems
 }

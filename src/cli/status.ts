@@ -5,11 +5,10 @@ import { AgentError } from '../model/problem.ts'
 import type { Status } from '../model/status.ts'
 import { SECOND } from '../model/time.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { readText } from '../runtime/files.ts'
 import { setExitCode } from '../runtime/process.ts'
 import { unixRequest } from '../runtime/unix-request.ts'
 import { readiness } from '../server/status-app.ts'
-import { reviveStatus, statusFilePath } from '../server/status-file.ts'
+import { lastStatus, reviveStatus } from '../server/status-file.ts'
 import { controlSocket, loadConfig } from './load-config.ts'
 import { withConfig, withExample, withJson } from './options.ts'
 import type { ConfigOption, JsonOption } from './options.ts'
@@ -63,8 +62,8 @@ async function readStatus(config: Config): Promise<{ status: Status; live: boole
     signal,
   )
   if (answer?.status === 200) return { status: reviveStatus(answer.body), live: true }
-  const text = await readText(statusFilePath(directory))
-  if (text !== undefined) return { status: reviveStatus(text), live: false }
+  const last = await lastStatus(directory)
+  if (last !== undefined) return { status: last, live: false }
   throw new AgentError(
     'state_unusable',
     `Cannot show the status: no agent runs, and none has left a status in ${directory}`,

@@ -2,7 +2,7 @@ import type { Reporter } from '../agent/ports.ts'
 import type { Status } from '../model/status.ts'
 import { HOUR } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
-import { writeAtomic } from '../runtime/files.ts'
+import { readText, writeAtomic } from '../runtime/files.ts'
 import type { Log } from '../runtime/log.ts'
 import { join } from '../runtime/path.ts'
 
@@ -45,6 +45,12 @@ function timeless(part: object): object {
 
 export function statusFilePath(directory: string): string {
   return join(directory, 'status.json')
+}
+
+/** What the last agent has left there; undefined: none has ever run. */
+export async function lastStatus(directory: string): Promise<Status | undefined> {
+  const text = await readText(statusFilePath(directory))
+  return text === undefined ? undefined : reviveStatus(text)
 }
 
 /** A status as it was written: JSON has no infinity, so "never" came as null. */
