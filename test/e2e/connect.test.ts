@@ -213,6 +213,28 @@ describe('a running agent', () => {
   )
 })
 
+run(
+  'no token, key or password is in its log, status, page, metrics, plan or command line',
+  async () => {
+    const token = readFileSync(home.path('token'), 'utf8')
+    const { token: inside } = JSON.parse(atob(token)) as { token: string }
+    const [, line] = readFileSync(home.path('state/identity/current/key.pem'), 'utf8').split('\n')
+    const passwords = Object.values(expected).flatMap(({ password }) => password ?? [])
+    const shown = [
+      readFileSync(home.path('log'), 'utf8'),
+      readFileSync(home.path('state/status.json'), 'utf8'),
+      readFileSync(`/proc/${agent.pid}/cmdline`, 'utf8'),
+      await (await fetch(page)).text(),
+      await (await fetch(`${page}/metrics`)).text(),
+      (await home.run('status', '--json')).out,
+      (await home.run('plan', '--json')).out,
+    ].join('\n')
+    for (const secret of [token.slice(0, 60), inside, line!, 'PRIVATE KEY', ...passwords])
+      expect(shown).not.toContain(secret)
+    expect(shown).toContain('enrolled as runtime')
+  },
+)
+
 describe('a stopped agent', () => {
   run(
     'has ended with 0 within five seconds and left neither socket nor lock nor half a file',
