@@ -59,9 +59,7 @@ export function statusOf(
     ),
     targets: Object.entries(memory.targets).map(([name, target]) => targetStatus(name, target)),
     labels: labelStatus(frame.labels, memory.runtimeLabels),
-    applications: (snapshot?.applications ?? []).map((application) =>
-      applicationStatus(application, memory),
-    ),
+    applications: applicationStatuses(memory),
     problems: problemsOf(memory, now),
     history: memory.history,
     ...optional('clockSkew', clockSkew),
@@ -125,8 +123,28 @@ function labelStatus(wanted: Labels, current: Record<string, unknown> | undefine
   }))
 }
 
-function applicationStatus({ id, name, bundles }: Application, memory: Memory): ApplicationStatus {
-  const targets = Object.values(memory.targets)
+type Made = { targets: TargetMemory[]; statuses: ApplicationStatus[] }
+
+/** By the list that they are of: made again only when the landscape, or what a target said of it, is another one. */
+const made = new WeakMap<readonly Application[], Made>()
+
+function applicationStatuses({ snapshot, targets: byName }: Memory): ApplicationStatus[] {
+  if (snapshot === undefined) return []
+  const { applications } = snapshot
+  const targets = Object.values(byName)
+  const known = made.get(applications)
+  const same =
+    known?.targets.length === targets.length && targets.every((t, i) => t === known.targets[i])
+  if (known !== undefined && same) return known.statuses
+  const statuses = applications.map((application) => applicationStatus(application, targets))
+  made.set(applications, { targets, statuses })
+  return statuses
+}
+
+function applicationStatus(
+  { id, name, bundles }: Application,
+  targets: TargetMemory[],
+): ApplicationStatus {
   const problems = targets.flatMap((target) =>
     target.problems.filter(({ owner }) => isOf(owner, id)).map((p) => p.problem),
   )
