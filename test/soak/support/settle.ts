@@ -84,6 +84,9 @@ const STATE = new Set([
 const OUTPUT = /^(\.runtime-agent\.json|current|gen-\d{6})$/
 const IDENTITY = /^(current|gen-\d{6})$/
 
+/** Five, and one for each kill between a swap and its tidying up, which the next swap makes good. */
+const GENERATIONS = 5 + 4
+
 /** Nothing is left of what was interrupted, and the identity on disk is the one in use. */
 async function whole({ plane }: World, member: Member): Promise<void> {
   const { home, agent, runtime } = member
@@ -96,7 +99,7 @@ async function whole({ plane }: World, member: Member): Promise<void> {
   await until('nothing is left over', () => odd().length === 0, 15_000).catch(() => {
     throw new Error(`${runtime} has left behind ${odd().join(', ')}`)
   })
-  if (generations(home.path('out')).length > 5)
+  if (generations(home.path('out')).length > GENERATIONS)
     throw new Error(`${runtime} keeps too many generations`)
   await until(
     'the identity on disk is the one in use',

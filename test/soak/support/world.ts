@@ -73,8 +73,9 @@ export async function openWorld(random: Random): Promise<World> {
     landscape,
     counts: openCounts(),
     expected: (runtime) => expectedFor(runtime, world.landscape),
-    endReaders: () => Promise.all(readers.map((end) => end())),
+    endReaders: () => Promise.all(readers.map((reader) => reader.end())),
     async close() {
+      for (const reader of readers) reader.kill()
       for (const { agent } of Object.values(members)) agent.signal('SIGKILL')
       await plane.close()
     },
@@ -97,12 +98,17 @@ async function openMember(
   return { runtime, home, agent: home.start(), doomed: false }
 }
 
-function startReader(output: string): () => Promise<ReaderReport> {
+type Reader = { end(): Promise<ReaderReport>; kill(): void }
+
+function startReader(output: string): Reader {
   const script = fileURLToPath(new URL('./reader-child.ts', import.meta.url))
   const child = Bun.spawn([process.execPath, script, output], { stderr: 'inherit' })
-  return async () => {
-    child.kill('SIGTERM')
-    return JSON.parse(await child.stdout.text()) as ReaderReport
+  return {
+    async end() {
+      child.kill('SIGTERM')
+      return JSON.parse(await child.stdout.text()) as ReaderReport
+    },
+    kill: () => child.kill('SIGKILL'),
   }
 }
 
