@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { freePort } from '../e2e/support/agent-home.ts'
 import { seenIn } from '../e2e/support/bindings.ts'
-import { onExecutable as run, SLOW } from '../e2e/support/program.ts'
+import { SLOW, onExecutable as run, until } from '../e2e/support/program.ts'
 import { openScene, startWrong } from './support/scene.ts'
 import type { Scene } from './support/scene.ts'
 
@@ -200,6 +200,7 @@ describe('an address that is taken', () => {
       home.giveToken(await scene.token('dead'))
       const killed = home.start()
       await scene.healed(killed, home, 'dead')
+      await until('its status is on disk', () => existsSync(home.path('state/status.json')))
       killed.signal('SIGKILL')
       await killed.exited
       expect(existsSync(home.path('state/agent.sock'))).toBe(true)

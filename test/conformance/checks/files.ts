@@ -42,7 +42,7 @@ export function checkFiles(): void {
     inDirectory(async (path) => {
       const out = join(path, 'a', 'out')
       await files.ensureDirectory(out, { mode: 0o2750 })
-      same([modeOf(join(path, 'a')), modeOf(out)], [0o700, 0o2750])
+      same([modeOf(join(path, 'a')), modeOf(out)], [0o711, 0o2750])
       await files.replaceSymlink(join(out, 'current'), 'gen-1')
       await files.replaceSymlink(join(out, 'current'), 'gen-2')
       same(await files.readSymlink(join(out, 'current')), 'gen-2')
