@@ -148,10 +148,14 @@ type Outcome = Partial<TriggerOutcome>
 
 function show({ status, refused }: Outcome, done: string, json: boolean, asked: Asked): void {
   const problems = refused === undefined ? relevant(status, asked) : [refused]
+  const changes = asked.kind === 'sync' || asked.kind === 'approve'
+  const inVain = problems.length === 0 && changes && status?.paused === true
   if (json) printJson({ problems, status })
+  else if (inVain)
+    note('agent: paused by an operator, so nothing was changed; agent resume ends it')
   else if (problems.length === 0) note(`agent: ${done}`)
   else problems.forEach(printProblem)
-  setExitCode(codeOf(problems, refused !== undefined))
+  setExitCode(inVain ? EXIT.person : codeOf(problems, refused !== undefined))
 }
 
 /** What concerns the verb: a paused agent has done what was asked for although a label failed. */
