@@ -1,11 +1,11 @@
 import type { Call } from '../clients/connector.ts'
 import { enrol } from '../identity/enrolment.ts'
 import { tokenDue } from '../identity/token-due.ts'
-import type { Identity } from '../model/identity.ts'
+import type { Identity, TokenIntent } from '../model/identity.ts'
 import { AgentError, problem } from '../model/problem.ts'
 import type { Code, Problem } from '../model/problem.ts'
 import { isExpired } from '../model/renewal.ts'
-import { HOUR, NEVER } from '../model/time.ts'
+import { HOUR, NEVER, formatInstant } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
 import type { Deps } from './deps.ts'
 import type { Memory } from './memory.ts'
@@ -75,7 +75,8 @@ export function connectDue(memory: Memory, now: Instant): Due {
     (token.parsed !== undefined || pending?.stage === 'signing')
   ) {
     const due = tokenDue(intent, now)
-    if (typeof due === 'string') return blocked(attempt, attempt.failure ?? usedUp)
+    if (due === 'over') return blocked(attempt, timeOver(intent))
+    if (due === 'spent') return blocked(attempt, attempt.failure ?? usedUp)
     return {
       ...attempt,
       nextAt: attempt.failures === 0 ? due.at : Math.max(due.at, attempt.nextAt),
@@ -92,6 +93,15 @@ function blocked(attempt: Due, failure: Problem): Due {
 }
 
 const usedUp = problem('token_spent', 'Cannot enrol: the token that is there was used before')
+
+/** It may have been spent by a lost answer, or refused for an hour by a Compass in trouble: nobody can tell any more. */
+function timeOver({ firstSeen }: TokenIntent): Problem {
+  const since = formatInstant(firstSeen)
+  return problem(
+    'token_spent',
+    `Cannot enrol with the token that is there: it was refused since ${since} and its time is over`,
+  )
+}
 
 const noToken = problem('token_missing', 'Cannot enrol: there is no one-time token')
 
@@ -113,6 +123,7 @@ export async function enrolStep(deps: Deps, memory: Memory, call: Call): Promise
       ...(door === undefined ? {} : { connector: door.connector }),
       prove: proveOver(compass),
       now: () => clock.now(),
+      makeKey: deps.makeKey,
       call,
       expectedRuntimeId: settings.runtimeId,
       previousRuntimeId: memory.identity?.runtimeId,

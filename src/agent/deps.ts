@@ -1,6 +1,7 @@
 import type { GuardConfig } from '../model/guard.ts'
 import type { Duration } from '../model/time.ts'
 import type { Window } from '../model/window.ts'
+import type { MakeKey } from '../identity/candidate.ts'
 import type { IdentityStore } from '../identity/store.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
@@ -39,6 +40,8 @@ export type Deps = {
   /** A number in [0, 1), for jitter. */
   random(): number
   uuid(): string
+  /** runtime/keys.ts when missing. */
+  makeKey?: MakeKey
   log: Log
   version: string
   pid: number

@@ -53,6 +53,7 @@ export async function renewOnce(deps: Deps, memory: Memory, call: Call): Promise
       prove: proveOver(compass),
       // Whether a certificate has expired is for the server's clock to say.
       now: () => clock.now() + (compass.lastAnswer()?.skew ?? 0),
+      makeKey: deps.makeKey,
       call,
     })
     await recordAdopted(deps, memory, renewed, 'the certificate was renewed')

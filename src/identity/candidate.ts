@@ -29,7 +29,7 @@ export type CertificatePorts = {
   now: () => Instant
   call: Call
   /** runtime/keys.ts when missing. */
-  makeKey?: MakeKey
+  makeKey?: MakeKey | undefined
 }
 
 export type Signing = Extract<PendingEnrolment, { stage: 'signing' }>

@@ -196,6 +196,17 @@ describe('enrolling is due', () => {
       'csr_refused',
     ],
     [
+      'not when the time of the token is over, and that is what is said, before and after a restart',
+      newcomer({
+        token: { ...unspent, status: 'refused' },
+        connectToken: 'a',
+        connect: { nextAt: NOW, failures: 6, failure: failure('unreachable') },
+        pending: pending('intent', intent('a', [NOW - HOUR], { until: NOW })),
+      }),
+      NEVER,
+      'token_spent',
+    ],
+    [
       'after a restart too: the journal knows what was sent',
       newcomer({
         token: { ...unspent, status: 'in-use' },

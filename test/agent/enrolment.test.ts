@@ -179,7 +179,7 @@ describe('a token that the Connector refuses', () => {
     await agent.atRest()
     expect(spent(mark).length).toBeWithin(4, 7)
     expect(agent.status.token).toBe('refused')
-    expect(agent.status).toMatchObject({ state: 'idle', problems: [{ turn: 'operator' }] })
+    expect(agent.status).toMatchObject({ state: 'idle', problems: [{ code: 'token_spent' }] })
     const later = world.mark()
     await world.clock.advance(5 * HOUR)
     expect(world.requests(later)).toEqual([])
@@ -194,7 +194,7 @@ describe('a token that the Connector refuses', () => {
     await world.clock.advance(HOUR)
     await agent.atRest()
     expect(spent(mark)).toEqual(['configuration'])
-    expect(agent.status.problems).toMatchObject([{ code: 'token_refused' }])
+    expect(agent.status.problems).toMatchObject([{ code: 'token_spent' }])
     await healsWithNewToken(agent)
   })
 
@@ -288,8 +288,8 @@ describe('an answer that is lost', () => {
       await world.clock.advance(2 * HOUR)
       await agent.atRest()
       expect(agent.status).toMatchObject({ state: 'idle', token: 'refused' })
-      expect(agent.status.problems).toMatchObject([{ turn: 'operator' }])
-      expect(agent.status.problems[0]?.hint).toMatch(/new (one-time )?token/)
+      expect(agent.status.problems).toMatchObject([{ code: 'token_spent', turn: 'operator' }])
+      expect(agent.status.problems[0]?.hint).toContain('get a new one-time token')
     }
     await healsWithNewToken(agent)
   })

@@ -16,6 +16,7 @@ import type { Status } from '../../src/model/status.ts'
 import { HOUR, MINUTE } from '../../src/model/time.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
+import { generateRsaKey } from '../../src/runtime/keys.ts'
 import { openLog } from '../../src/runtime/log.ts'
 import { renderMetrics } from '../../src/server/metrics.ts'
 import { openTriggerQueue } from '../../src/server/trigger-queue.ts'
@@ -35,6 +36,17 @@ import type { Stores } from './stores.ts'
 
 /** Made once a process: RSA keys are the slow part. */
 let authorities: ReturnType<typeof createAuthorities> | undefined
+
+/** Keys that are used in turn: making one takes longer than most tests. */
+const KEYS = 4
+let keys: Promise<Secret[]> | undefined
+let keysUsed = 0
+
+async function nextKey(): Promise<Secret> {
+  const make = async (): Promise<Secret> => (await generateRsaKey(2048)).privateKeyPem
+  keys ??= Promise.all(Array.from({ length: KEYS }, make))
+  return (await keys)[keysUsed++ % KEYS]!
+}
 
 /** One plane, the clock that it shares with the agents, and all secrets that were ever given out. */
 export class World implements AsyncDisposable {
@@ -130,6 +142,8 @@ export type AgentOptions = {
   clock?: Clock
   settings?: Partial<AgentSettings>
   compass?: Partial<CompassOptions>
+  /** Makes RSA keys as the product does, instead of using a few in turn. */
+  ownKeys?: boolean
   /** For jitter; half of what is possible when missing. */
   random?: () => number
 }
@@ -186,6 +200,7 @@ export class TestAgent implements AsyncDisposable {
         settings: { ...SETTINGS, ...options.settings },
         clock,
         random: options.random ?? ((): number => 0.5),
+        ...(options.ownKeys === true ? {} : { makeKey: nextKey }),
         uuid: () => `00000000-0000-4000-8000-${String(++count).padStart(12, '0')}`,
         log: openLog({
           level: 'debug',

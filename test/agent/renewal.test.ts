@@ -78,7 +78,7 @@ describe('a renewal', () => {
 
   test('makes a key of its own each time', async () => {
     const stores = openStores(await world.identity())
-    await using agent = await world.healthy({ stores })
+    await using agent = await world.healthy({ stores, ownKeys: true })
     const before = (await stores.identity.load())!.identity.key
     await agent.ask({ kind: 'renew' })
     expect((await stores.identity.load())!.identity.key.equals(before)).toBe(false)

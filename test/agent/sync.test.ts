@@ -27,6 +27,7 @@ describe('the first sync', () => {
       stores: disk.stores(),
       targets: [disk.target()],
       token,
+      ownKeys: true,
     })
     await agent.atRest()
     expect(fresh.clock.now()).toBe(began)
