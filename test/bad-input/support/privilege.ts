@@ -1,6 +1,7 @@
 /** Being another user than root, and having small disks: what tests of permissions and full disks need. */
 import { spawnSync } from 'node:child_process'
 import { chownSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { skipUnless } from '../../skip.ts'
 
@@ -39,7 +40,7 @@ export type SmallDisk = {
 }
 
 const canMount =
-  isRoot && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0
+  isRoot && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', tmpdir()]).status === 0
 
 /** `test` for what needs a disk that can be full. */
 export const withSmallDisk = skipUnless(canMount, {

@@ -7,7 +7,9 @@ import { ROOT } from '../../../scripts/repository.ts'
 import { skipUnless } from '../../skip.ts'
 
 const built = join(ROOT, 'dist', `agent-${hostPlatform?.name ?? 'none'}`)
-let pinned: string | undefined
+/** AGENT_TEST_EXECUTABLE names another one, for example that for musl. */
+const named = process.env['AGENT_TEST_EXECUTABLE']
+let pinned: string | undefined = named
 
 export function executable(): string {
   return pinned ?? built
@@ -15,8 +17,9 @@ export function executable(): string {
 
 /** Goes on with a copy, so that a build meanwhile does not change what a long run looks at. */
 export function pinExecutable(directory: string): void {
+  const original = executable()
   pinned = join(directory, 'agent')
-  copyFileSync(built, pinned)
+  copyFileSync(original, pinned)
 }
 
 /** `test` for what needs the executable; give it {@link SLOW} as its limit. */
@@ -31,7 +34,7 @@ export const SLOW = 60_000
 
 /** Builds the executable unless it is up to date: `npm test` has done so already. */
 export async function ensureExecutable(): Promise<void> {
-  if (hostPlatform !== undefined) await build([hostPlatform])
+  if (hostPlatform !== undefined && named === undefined) await build([hostPlatform])
 }
 
 /** `code` is null when a signal ended it. */
