@@ -13,7 +13,6 @@ export type CompassOptions = {
   proxy?: ProxySettings
   insecureSkipVerify: boolean
   tenant?: string
-  instanceAuths: boolean
   version: string
   now(): Instant
   /** Of one request; those of clients/http.ts when missing. */
@@ -49,10 +48,10 @@ export function openCompass(options: CompassOptions): Compass {
     },
     session({ key, chain, plane }) {
       const http = open({ key, chain })
-      const { tenant, instanceAuths } = options
+      const { tenant } = options
       return {
         connector: openConnector(at(plane.connectorUrl, http)),
-        director: openDirector({ ...at(plane.directorUrl, http), tenant, instanceAuths }),
+        director: openDirector({ ...at(plane.directorUrl, http), tenant }),
         close: () => http.close(),
       }
     },

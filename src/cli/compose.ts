@@ -75,13 +75,12 @@ function settingsOf(config: Config): AgentSettings {
 }
 
 async function composeCompass(config: Config): Promise<Compass> {
-  const { connector, runtime, director, proxy } = config
+  const { connector, runtime, proxy } = config
   return openCompass({
     ca: await readCa(connector.ca),
     ...(proxy === undefined ? {} : { proxy: { url: proxy.url.reveal(), except: proxy.except } }),
     insecureSkipVerify: config.insecureSkipVerify,
     ...(runtime.tenant === undefined ? {} : { tenant: runtime.tenant }),
-    instanceAuths: director.instanceAuths === 'request',
     version,
     now: () => systemClock.now(),
   })

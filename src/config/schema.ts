@@ -129,8 +129,9 @@ const directorSection = v.pipe(
     interval: v.optional(duration('Time between two looks at the Director.', [SECOND, DAY]), '3m'),
     instanceAuths: v.optional(
       choice(
-        'request: ask for credentials of bundles that have no default ones, once each. never: do not.',
-        ['never', 'request'],
+        'Whether to ask for credentials of bundles that have no default ones: never.',
+        ['never'],
+        ['request'],
       ),
       'never',
     ),

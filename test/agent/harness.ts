@@ -217,7 +217,6 @@ export class TestAgent implements AsyncDisposable {
           ca: [world.plane.caPem],
           proxy: { except: ['*'] },
           insecureSkipVerify: false,
-          instanceAuths: false,
           version: 'test',
           now,
           ...options.compass,

@@ -106,7 +106,7 @@ describe('a wrong agent.yaml', () => {
 nam: a
 connector:
   url: http://connector.example/graphql
-director: {interval: 3, instanceAuths: sometimes}
+director: {interval: 3, instanceAuths: request}
 targets:
   - kind: files
     directory: 7
@@ -116,7 +116,7 @@ log: loud`
       '2:1: nam: unknown key, did you mean name?',
       '4:8: connector.url: found "http://connector.example/graphql", want an https:// URL (http:// only for this machine)',
       '5:22: director.interval: found 3, want a length of time such as 30s, 3m or 24h, from 1s to 1d',
-      '5:40: director.instanceAuths: found "sometimes", want never or request',
+      '5:40: director.instanceAuths: found "request", want never (request is not in this version yet)',
       '8:16: targets[0].directory: found 7, want a directory path',
       '9:12: targets[1].kind: targets[0] has the name "files" already, want another name (a target without a name has that of its kind)',
       '9:55: targets[1].onChange[0].command: found an empty list, want a list: the program and its arguments',
