@@ -3,6 +3,7 @@
  * moments, a landscape that changes, lost answers, frozen processes, a lost state directory. After each round everything
  * must be exactly as it has to be. `npm run soak` runs it for minutes or hours, kill.test.ts for some seconds.
  */
+import { readFileSync } from 'node:fs'
 import { chaos } from './support/chaos.ts'
 import { usageOf } from './support/figures.ts'
 import type { Usage } from './support/figures.ts'
@@ -94,10 +95,7 @@ function growth(samples: readonly Usage[]): string[] {
 
 function tails({ members, directory }: World): string {
   const logs = Object.values(members).map(({ runtime, home }) => {
-    const lines = home
-      .log()
-      .slice(-12)
-      .map((line) => JSON.stringify(line))
+    const lines = readFileSync(home.path('log'), 'utf8').split('\n').slice(-12)
     return `${runtime}:\n${lines.join('\n')}`
   })
   return `${logs.join('\n')}\n(everything is in ${directory} until this process ends)`

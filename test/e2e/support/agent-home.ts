@@ -95,6 +95,8 @@ export function openHome({
 }
 
 function logLine(line: string): LogLine {
+  // The message with which a process ended.
+  if (/^(agent: error: | {2}whose turn: )/.test(line)) return { level: 'error', message: line }
   try {
     return JSON.parse(line) as LogLine
   } catch {

@@ -38,7 +38,7 @@ async function healed(world: World, member: Member): Promise<void> {
   let helped = -Infinity
   let last: Status | undefined
   const look = async (): Promise<boolean> => {
-    refuseDeath(member)
+    await supervise(world, member)
     last = await member.agent.status()
     if (last === undefined) return false
     if (inStep(last)) return Bun.deepEquals(seenIn(member.home.path('out')), expected)
@@ -66,8 +66,17 @@ function personNeeded({ identity, problems, state }: Status): Code | undefined {
   return found?.code
 }
 
-function refuseDeath({ agent, doomed, runtime }: Member): void {
-  if (!doomed && !agent.isRunning()) throw new Error(`the agent of ${runtime} ended by itself`)
+/**
+ * An agent ends only when it is killed, or when a command of ours had taken its lock while it was dead: whatever
+ * supervises it starts it again.
+ */
+async function supervise({ counts }: World, member: Member): Promise<void> {
+  const { agent, doomed, runtime, home } = member
+  if (doomed || agent.isRunning()) return
+  const how = await agent.exited
+  if (how !== 4) throw new Error(`the agent of ${runtime} ended by itself: ${how}`)
+  counts.add('agent started while a command had its lock')
+  member.agent = home.start()
 }
 
 const STATE = new Set([
