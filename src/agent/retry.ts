@@ -1,6 +1,6 @@
 import { BACKOFF, delay } from '../model/backoff.ts'
-import type { AgentError } from '../model/problem.ts'
-import { MINUTE, NEVER, formatDuration } from '../model/time.ts'
+import type { AgentError, Code } from '../model/problem.ts'
+import { MINUTE, NEVER, SECOND, formatDuration } from '../model/time.ts'
 import type { Duration } from '../model/time.ts'
 import type { Deps } from './deps.ts'
 import { remember } from './memory.ts'
@@ -8,9 +8,21 @@ import type { Memory } from './memory.ts'
 import { failed } from './next.ts'
 import type { Due } from './next.ts'
 
+/** What a person mends on this machine, without telling anybody: looking again costs nobody else anything. */
+const LOCAL: ReadonlySet<Code> = new Set<Code>([
+  'disk_full',
+  'disk_failed',
+  'output_foreign',
+  'output_damaged',
+  'output_unsafe',
+  'group_unknown',
+])
+/** So soon at first, and never longer than a minute. */
+const LOCAL_BASE = 5 * SECOND
+
 /**
- * The one retry: when the part that failed is due again. A person who must act gets a minute at least before the same
- * is tried again; what they change (a token, a file) is looked for every tick.
+ * The one retry: when the part that failed is due again. A person who must act gets up to a minute before the same is
+ * tried again, and longer each time; a changed token is looked for every tick, what is local within a minute.
  */
 export function retryLater(
   deps: Deps,
@@ -18,11 +30,11 @@ export function retryLater(
   error: AgentError,
   cap: Duration = BACKOFF.cap,
 ): Due {
-  const base = error.class === 'operator' ? MINUTE : BACKOFF.base
-  const { retryAfter } = error
-  const wait = delay(due.failures + 1, { base: Math.min(base, cap), cap, retryAfter }, () =>
-    deps.random(),
-  )
+  const local = LOCAL.has(error.code)
+  const base = local ? LOCAL_BASE : error.class === 'operator' ? MINUTE : BACKOFF.base
+  const longest = local ? Math.min(cap, MINUTE) : cap
+  const backoff = { base: Math.min(base, longest), cap: longest, retryAfter: error.retryAfter }
+  const wait = delay(due.failures + 1, backoff, () => deps.random())
   return failed(due, error.toProblem(), deps.clock.now(), wait)
 }
 
