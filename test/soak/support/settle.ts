@@ -5,6 +5,7 @@ import type { Status } from '../../../src/model/status.ts'
 import { Secret } from '../../../src/model/secret.ts'
 import { certificateInfo } from '../../../src/runtime/keys.ts'
 import { inStep } from '../../e2e/support/agent-home.ts'
+import type { AgentHome } from '../../e2e/support/agent-home.ts'
 import { generations, seenIn } from '../../e2e/support/bindings.ts'
 import { until } from '../../e2e/support/program.ts'
 import { giveToken } from './world.ts'
@@ -96,13 +97,24 @@ const IDENTITY = /^(current|gen-\d{6})$/
 /** Five, and one for each kill between a swap and its tidying up, which the next swap makes good. */
 const GENERATIONS = 5 + 4
 
+/** What is known of a token that was tried while the identity was refused for a moment: it may be spent. */
+function isIntent(home: AgentHome, name: string): boolean {
+  if (name !== 'enrolment.json') return false
+  const { stage } = JSON.parse(readFileSync(home.path('state/identity', name), 'utf8')) as {
+    stage: string
+  }
+  return stage === 'intent'
+}
+
 /** Nothing is left of what was interrupted, and the identity on disk is the one in use. */
 async function whole({ plane }: World, member: Member): Promise<void> {
   const { home, agent, runtime } = member
   const odd = (): string[] => [
     ...readdirSync(home.path('state')).filter((name) => !STATE.has(name)),
     ...readdirSync(home.path('out')).filter((name) => !OUTPUT.test(name)),
-    ...readdirSync(home.path('state/identity')).filter((name) => !IDENTITY.test(name)),
+    ...readdirSync(home.path('state/identity')).filter(
+      (name) => !IDENTITY.test(name) && !isIntent(home, name),
+    ),
   ]
   // A renewal or a pass may be under way right now.
   await until('nothing is left over', () => odd().length === 0, 15_000).catch(() => {
