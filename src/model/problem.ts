@@ -176,6 +176,24 @@ export const PROBLEMS = {
   ),
   hook_failed: operator('the command of onChange failed: run it by hand; it is tried again'),
   approval_unknown: operator('nothing is held under this hash: look with agent plan'),
+
+  // Kubernetes
+  kubernetes_forbidden: operator(
+    'the service account of the agent lacks a right: apply the RBAC of deploy/kubernetes, or add the verb named',
+  ),
+  kubernetes_conflict: retry(
+    'something else changed the object at the same time: it is read again',
+  ),
+  kubernetes_missing: operator(
+    'create the namespace, or install the custom resource definition; the agent goes on by itself',
+  ),
+  kubernetes_refused: operator(
+    'the API server or a webhook does not accept the object: see its message',
+  ),
+  kubernetes_failed: retry('the API server is in trouble; the agent tries on'),
+  object_foreign: operator(
+    'an object of this name is there that is not of this agent: rename or remove it',
+  ),
   internal: retry('this is a defect of the agent: please report it with its line in the log'),
 } as const satisfies Record<string, Entry>
 
