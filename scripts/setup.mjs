@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url'
 import { endAs, runChild } from './child.mjs'
 import { bunPackage } from './platform.mjs'
 
-const VERBS = ['start', 'test', 'build', 'check', 'conformance', 'bench', 'soak']
+const VERBS = ['start', 'test', 'build', 'check', 'conformance', 'bench', 'soak', 'envtest']
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const MODULES = join(ROOT, 'node_modules')
 const STAMP = join(MODULES, '.stamp')
