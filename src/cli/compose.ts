@@ -89,6 +89,9 @@ async function composeCompass(config: Config): Promise<Compass> {
 type TargetParts = { config: Config; digestKey: Secret }
 
 function composeTarget(target: TargetConfig, { config, digestKey }: TargetParts): Target {
+  if (target.kind !== 'files') {
+    throw new AgentError('config_invalid', `Cannot use a target of kind ${target.kind}: not yet`)
+  }
   return openFiles({
     config: target,
     agent: config.name,
@@ -120,7 +123,11 @@ function badCa(source: ValueSource, why: string): AgentError {
   )
 }
 
-const readers = { file: (path: string) => readText(path, VALUE_LIMIT), env }
+const readers = {
+  file: (path: string) => readText(path, VALUE_LIMIT),
+  env,
+  secret: () => Promise.resolve(undefined),
+}
 
 function tokenSource(source: ValueSource): TokenSource {
   return {

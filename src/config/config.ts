@@ -12,7 +12,10 @@ export type Config = v.InferOutput<ReturnType<typeof agentSchema>>
 /** One of the targets, told apart by `kind`; `name` is filled in. */
 export type TargetConfig = Config['targets'][number]
 export type FilesTargetConfig = Extract<TargetConfig, { kind: 'files' }>
+export type KymaTargetConfig = Extract<TargetConfig, { kind: 'kyma' }>
+export type KubernetesTargetConfig = Extract<TargetConfig, { kind: 'kubernetes' }>
 export type HookConfig = FilesTargetConfig['onChange'][number]
 export type BindingTypeRule = FilesTargetConfig['types'][number]
 
+export type { ObjectName, SecretKeyName } from './cluster-names.ts'
 export type { ValueSource } from './value.ts'

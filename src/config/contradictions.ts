@@ -1,3 +1,4 @@
+import { clusterContradictions } from './contradictions-cluster.ts'
 import { absolute, isWithin } from './path.ts'
 import type { NodePath } from './problem.ts'
 import { isMapping } from './section.ts'
@@ -19,7 +20,11 @@ const OWNED = ['directory']
 export function contradictions(value: unknown, base: string): Contradiction[] {
   const root = isMapping(value) ? value : {}
   const targets = Array.isArray(root['targets']) ? root['targets'].map(asMapping) : []
-  return [...sameNames(targets), ...overlaps(directories(root, targets, base))]
+  return [
+    ...sameNames(targets),
+    ...overlaps(directories(root, targets, base)),
+    ...clusterContradictions(asMapping(root['identity']), targets),
+  ]
 }
 
 function asMapping(value: unknown): Record<string, unknown> {

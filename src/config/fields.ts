@@ -127,6 +127,23 @@ export function serviceUrl(about: string, examples: string[] = []) {
   )
 }
 
+/** An address that workloads of the cluster use: http is common there; nothing secret in it. */
+export function clusterUrl(about: string, examples: string[] = []) {
+  const want = 'an http:// or https:// URL'
+  return v.pipe(
+    v.string(want),
+    v.title('URL'),
+    v.description(about),
+    v.examples(examples),
+    v.url(want),
+    v.check((value) => ['http:', 'https:'].includes(new URL(value).protocol), want),
+    v.check(
+      (value) => hasNoCredentials(new URL(value)),
+      'a URL without user, password and fragment',
+    ),
+  )
+}
+
 function isSafeScheme({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))
 }

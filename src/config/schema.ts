@@ -3,17 +3,21 @@ import { DAY, SECOND } from '../model/time.ts'
 import { choice, duration, flag, listenAddress, matching, path } from './fields.ts'
 import { serviceUrl, text, wantUnlessLater } from './fields.ts'
 import { guardSection } from './guard.ts'
+import { secretName } from './cluster-names.ts'
+import { compassConnectionSection, kubernetesSection } from './kubernetes.ts'
 import { labelsSection } from './labels.ts'
 import { proxySection } from './proxy.ts'
 import { renewalSection } from './renewal.ts'
 import { section } from './section.ts'
 import { filesTarget } from './target-files.ts'
+import { kubernetesTarget } from './target-kubernetes.ts'
+import { kymaTarget } from './target-kyma.ts'
 import { NAME, WANT_NAME } from './target-name.ts'
 import { valueSource } from './value.ts'
 
 /** Keys and kinds of design §7 that coming versions will know: refused with that reason. */
 const LATER_KEYS = ['configuration', 'broker']
-const LATER_KINDS = ['kyma', 'kubernetes', 'dapr', 'cloudfoundry']
+const LATER_KINDS = ['dapr', 'cloudfoundry']
 
 /**
  * All of agent.yaml: what may be written, what it means, and what it becomes. Types (config.ts), defaults, JSON Schema
@@ -54,6 +58,8 @@ export function agentSchema(base: string) {
         ),
         [],
       ),
+      kubernetes: v.optional(kubernetesSection(base), {}),
+      compassConnection: v.exactOptional(compassConnectionSection),
       proxy: v.exactOptional(proxySection),
       status: v.optional(statusSection, {}),
       log: v.optional(logSection, {}),
@@ -69,13 +75,14 @@ export function agentSchema(base: string) {
 }
 
 function targetSchema(base: string) {
-  return v.variant('kind', [filesTarget(base)], ({ path: at, input }) =>
+  const kinds = [filesTarget(base), kymaTarget(), kubernetesTarget()] as const
+  return v.variant('kind', kinds, ({ path: at, input }) =>
     at === undefined ? 'a target such as {kind: files, directory: out}' : wantKind(input),
   )
 }
 
 function wantKind(input: unknown): string {
-  return wantUnlessLater('files', input, LATER_KINDS)
+  return wantUnlessLater('files, kyma or kubernetes', input, LATER_KINDS)
 }
 
 const runtimeSection = v.pipe(
@@ -144,15 +151,26 @@ function identitySection(base: string) {
     section({
       store: v.optional(
         choice(
-          'Where key and certificate are kept: disk is the state directory.',
-          ['disk'],
-          ['secret'],
+          'Where key and certificate, snapshot and state are kept: disk is the state directory, secret the cluster.',
+          ['disk', 'secret'],
         ),
         'disk',
       ),
+      secret: v.exactOptional(
+        secretName(
+          'With store: secret, the Secret of key and certificate: keys crt, key, crtChain.',
+          ['kyma-system/cluster-client-certificates'],
+        ),
+      ),
+      caSecret: v.exactOptional(
+        secretName(
+          'With store: secret, the Secret that gets the certificates of the authorities as key cacert. Missing: none.',
+          ['istio-system/kyma-gateway-certs-cacert'],
+        ),
+      ),
       directory: v.optional(
         path(
-          'The state directory, mode 0700, of this agent alone: lock, socket, identity, journal, snapshot, status.',
+          'The state directory, mode 0700, of this agent alone: lock, socket, identity, journal, snapshot, status. With store: secret only socket and status, and it may be unwritable.',
           base,
           'a directory path',
         ),

@@ -1,5 +1,7 @@
 import * as v from 'valibot'
 import { Secret } from '../model/secret.ts'
+import { secretKeyName } from './cluster-names.ts'
+import type { SecretKeyName } from './cluster-names.ts'
 import { matching, path } from './fields.ts'
 import { hidden, section } from './section.ts'
 
@@ -11,11 +13,13 @@ export type ValueSource =
   | { from: 'env'; env: string }
   /** Name of a file below `$CREDENTIALS_DIRECTORY` (systemd's LoadCredential=). */
   | { from: 'credential'; credential: string }
+  /** One key of a Secret of the cluster. */
+  | { from: 'secret'; secret: SecretKeyName }
 
 /** Title of value sources in the JSON Schema, so that the reference explains them once. */
 export const VALUE_TITLE = 'value'
 
-const WANT = 'exactly one of file, env, credential, value'
+const WANT = 'exactly one of file, env, credential, secret, value'
 
 const WANT_VALUE = 'the value as text'
 
@@ -43,6 +47,14 @@ export function valueSource(about: string, base: string) {
         ['token'],
       ),
     ),
+    secret: v.exactOptional(
+      // Who takes the word for "the secret itself" must not find it in a message.
+      hidden(
+        secretKeyName('One key of a Secret of the cluster; seen when it changes.', [
+          'kyma-system/compass-agent-configuration/TOKEN',
+        ]),
+      ),
+    ),
     value: v.exactOptional(
       hidden(
         v.pipe(
@@ -54,7 +66,7 @@ export function valueSource(about: string, base: string) {
     ),
   }
   return v.pipe(
-    hidden(section(entries, ['secret'])),
+    hidden(section(entries)),
     v.title(VALUE_TITLE),
     v.description(about),
     v.minEntries(1, WANT),
@@ -67,11 +79,13 @@ function tagged(given: {
   file?: string
   env?: string
   credential?: string
+  secret?: SecretKeyName
   value?: string
 }): ValueSource {
   if (given.file !== undefined) return { from: 'file', file: given.file }
   if (given.env !== undefined) return { from: 'env', env: given.env }
   if (given.credential !== undefined) return { from: 'credential', credential: given.credential }
+  if (given.secret !== undefined) return { from: 'secret', secret: given.secret }
   return { from: 'value', value: new Secret(given.value ?? '') }
 }
 
@@ -80,6 +94,8 @@ export type ValueReaders = {
   /** Undefined when the file does not exist; may throw when it cannot be read. */
   file(path: string): Promise<string | undefined>
   env(name: string): string | undefined
+  /** Undefined when there is no such Secret or no such key; may throw when it cannot be read. */
+  secret(name: SecretKeyName): Promise<string | undefined>
 }
 
 /**
@@ -103,6 +119,8 @@ async function rawValue(source: ValueSource, readers: ValueReaders): Promise<str
       return readers.env(source.env)
     case 'file':
       return await readers.file(source.file)
+    case 'secret':
+      return await readers.secret(source.secret)
     case 'credential': {
       const directory = readers.env('CREDENTIALS_DIRECTORY')
       return directory ? await readers.file(`${directory}/${source.credential}`) : undefined
@@ -121,5 +139,7 @@ export function describeSource(source: ValueSource): string {
       return `$${source.env}`
     case 'credential':
       return `$CREDENTIALS_DIRECTORY/${source.credential}`
+    case 'secret':
+      return `the key ${source.secret.key} of Secret ${source.secret.namespace}/${source.secret.name}`
   }
 }

@@ -1,4 +1,4 @@
-import type { Config } from '../../src/config/config.ts'
+import type { Config, FilesTargetConfig } from '../../src/config/config.ts'
 import type { Parsed } from '../../src/config/parse.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import { formatProblem } from '../../src/config/problem.ts'
@@ -13,6 +13,11 @@ export function configOf(text: string, env: Record<string, string> = {}): Config
   const { config, problems } = parse(text, env)
   if (config === undefined) throw new Error(problems.map(formatProblem).join('\n'))
   return config
+}
+
+/** Its targets of kind files. */
+export function filesOf({ targets }: Config): FilesTargetConfig[] {
+  return targets.filter((target) => target.kind === 'files')
 }
 
 /** All problems of a text as an operator reads them, without the file name. */

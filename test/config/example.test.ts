@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { agentSchemaAsJson } from '../../src/config/jsonSchema.ts'
-import { configOf, warningsOf } from './agent.ts'
+import { configOf, filesOf, warningsOf } from './agent.ts'
 
 const example = await Bun.file(new URL('../../deploy/agent.example.yaml', import.meta.url)).text()
 
@@ -9,7 +9,7 @@ const everything = example.replaceAll(/^#(?=[a-z]| {2})/gm, '')
 
 describe('deploy/agent.example.yaml', () => {
   test('is valid as it stands, without warnings', () => {
-    expect(configOf(example).targets.map(({ directory }) => directory)).toEqual([
+    expect(filesOf(configOf(example)).map(({ directory }) => directory)).toEqual([
       '/var/lib/runtime-agent/out',
     ])
     expect(warningsOf(example)).toEqual([])
@@ -18,7 +18,7 @@ describe('deploy/agent.example.yaml', () => {
   test('is valid with every commented key switched on', () => {
     const config = configOf(everything)
     expect(config.renewal.windows).toHaveLength(1)
-    expect(config.targets[0]?.onChange).toHaveLength(1)
+    expect(filesOf(config)[0]?.onChange).toHaveLength(1)
     expect(warningsOf(everything)).toEqual([])
   })
 

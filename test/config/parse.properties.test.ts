@@ -3,12 +3,26 @@ import fc from 'fast-check'
 import { dump } from 'js-yaml'
 import { writeDuration } from '../../src/config/duration.ts'
 import { agentSchemaAsJson } from '../../src/config/jsonSchema.ts'
-import { configOf, parse } from './agent.ts'
+import { configOf, filesOf, parse } from './agent.ts'
 
 /** Words and signs that reach deeper than random characters do. */
 const pieces = [
   ...Object.keys(agentSchemaAsJson().properties ?? {}),
-  ...['kind', 'files', 'directory', 'onChange', 'file', 'value', 'after', 'custom', '__proto__'],
+  ...[
+    'kind',
+    'files',
+    'directory',
+    'onChange',
+    'file',
+    'value',
+    'after',
+    'custom',
+    'kyma',
+    'kubernetes',
+    'secret',
+    'namespaces',
+    '__proto__',
+  ],
   ...[
     ': ',
     '\n',
@@ -173,11 +187,12 @@ describe('parseConfig', () => {
         expect({ ...config.labels.custom }).toEqual(given.labels)
         expect(config.log.level).toBe(given.level as never)
         expect(config.targets.map((target) => target.name)).toEqual(given.targets)
-        expect(config.targets.map((target) => target.directory)).toEqual(
+        const files = filesOf(config)
+        expect(files.map((target) => target.directory)).toEqual(
           given.targets.map((target) => `/etc/agent/out/${target}/dir`),
         )
         const hooks = given.hooks.map((hook) => ({ bindings: ['*'], ...hook }))
-        expect(config.targets.every((target) => Bun.deepEquals(target.onChange, hooks))).toBe(true)
+        expect(files.every((target) => Bun.deepEquals(target.onChange, hooks))).toBe(true)
         const { token } = config.connector
         const [from] = Object.keys(given.token)
         expect(token.from).toBe(from as never)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { MAX_CONFIG_BYTES } from '../../src/config/parse.ts'
-import { configOf, problemsOf, warningsOf } from './agent.ts'
+import { configOf, filesOf, problemsOf, warningsOf } from './agent.ts'
 
 const files = (more: string) => `version: 1\ntargets:\n  - kind: files\n    directory: out\n${more}`
 
@@ -24,6 +24,7 @@ describe('a valid agent.yaml', () => {
       runtime: {},
       labels: { custom: {} },
       renewal: { threshold: 0.3, windows: [] },
+      kubernetes: {},
       log: { level: 'info', format: 'auto' },
       insecureSkipVerify: false,
     })
@@ -34,12 +35,12 @@ describe('a valid agent.yaml', () => {
       files('identity: {directory: ./state/}\nconnector: {token: {file: ../token}}'),
     )
     expect(config.identity.directory).toBe('/etc/agent/state')
-    expect(config.targets[0]?.directory).toBe('/etc/agent/out')
+    expect(filesOf(config)[0]?.directory).toBe('/etc/agent/out')
     expect(config.connector.token).toEqual({ from: 'file', file: '/etc/token' })
   })
 
   test('names a target after its kind, and gives its hooks their defaults', () => {
-    const [target] = configOf(files('    onChange: [{command: [reload, "5"]}]')).targets
+    const [target] = filesOf(configOf(files('    onChange: [{command: [reload, "5"]}]')))
     expect(target?.name).toBe('files')
     expect(target?.onChange).toEqual([
       { bindings: ['*'], command: ['reload', '5'], timeout: 30_000 },
@@ -79,7 +80,7 @@ describe('a valid agent.yaml', () => {
 
   test('may repeat a part by an alias', () => {
     const text = files('    onChange: [&h {command: [x]}, *h]')
-    expect(configOf(text).targets[0]?.onChange).toHaveLength(2)
+    expect(filesOf(configOf(text))[0]?.onChange).toHaveLength(2)
   })
 
   test('warns of what is allowed and dangerous', () => {
@@ -136,7 +137,7 @@ log: loud`
     ['version: 1\nlog:', '2:1: log: found nothing, want a section with level, format'],
     ['version: 1\nlog: []', '2:6: log: found an empty list, want a section with level, format'],
     ['version: 1\ntargets: {}', '2:10: targets: found an empty section, want a list of targets'],
-    ['version: 1\ntargets: [[]]', '2:11: targets[0].kind: missing, want files'],
+    ['version: 1\ntargets: [[]]', '2:11: targets[0].kind: missing, want files, kyma or kubernetes'],
     [
       'version: 1\ntargets: [{kind: files}]',
       '2:11: targets[0].directory: missing, want a directory path',
@@ -208,20 +209,11 @@ log: loud`
     },
   )
 
-  test.each(['kyma', 'kubernetes', 'dapr', 'cloudfoundry'])(
-    'a target of kind %s is of a coming version',
-    (kind) => {
-      expect(
-        problemsOf(`version: 1\ntargets: [{kind: ${kind}, namespace: x, resources: /y}]`),
-      ).toEqual([
-        `2:18: targets[0].kind: found "${kind}", want files (${kind} is not in this version yet)`,
-      ])
-    },
-  )
-
-  test('identity.store: secret is of a coming version', () => {
-    expect(problemsOf('version: 1\nidentity: {store: secret}')).toEqual([
-      '2:19: identity.store: found "secret", want disk (secret is not in this version yet)',
+  test.each(['dapr', 'cloudfoundry'])('a target of kind %s is of a coming version', (kind) => {
+    expect(
+      problemsOf(`version: 1\ntargets: [{kind: ${kind}, namespace: x, resources: /y}]`),
+    ).toEqual([
+      `2:18: targets[0].kind: found "${kind}", want files, kyma or kubernetes (${kind} is not in this version yet)`,
     ])
   })
 })

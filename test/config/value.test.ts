@@ -5,15 +5,23 @@ import { describeSource, resolveValue } from '../../src/config/value.ts'
 import { configOf, problemsOf } from './agent.ts'
 
 function readers(files: Record<string, string>, env: Record<string, string> = {}): ValueReaders {
-  return { file: (path) => Promise.resolve(files[path]), env: (name) => env[name] }
+  return {
+    file: (path) => Promise.resolve(files[path]),
+    env: (name) => env[name],
+    secret: ({ namespace, name, key }) => Promise.resolve(files[`${namespace}/${name}/${key}`]),
+  }
 }
 
 const token = (yaml: string) => configOf(`version: 1\nconnector: {token: ${yaml}}`).connector.token
 
 describe('value source', () => {
-  test('is read from the value, a file, a variable or a credential of systemd', async () => {
+  test('is read from the value, a file, a variable, a credential of systemd or a Secret', async () => {
     const surroundings = readers(
-      { '/etc/agent/token': 'from-file\n', '/run/credentials/x/token': 'from-systemd' },
+      {
+        '/etc/agent/token': 'from-file\n',
+        '/run/credentials/x/token': 'from-systemd',
+        'kyma-system/x.y/TOKEN': 'from-cluster',
+      },
       { TOKEN: ' from-env ', CREDENTIALS_DIRECTORY: '/run/credentials/x' },
     )
     const read = async (yaml: string) => (await resolveValue(token(yaml), surroundings))?.reveal()
@@ -21,6 +29,7 @@ describe('value source', () => {
     expect(await read('{file: token}')).toBe('from-file')
     expect(await read('{env: TOKEN}')).toBe('from-env')
     expect(await read('{credential: token}')).toBe('from-systemd')
+    expect(await read('{secret: kyma-system/x.y/TOKEN}')).toBe('from-cluster')
   })
 
   test('may have many lines, as certificates do', async () => {
@@ -66,24 +75,31 @@ describe('value source', () => {
   test.each([
     [
       's3cret',
-      '2:20: connector.token: found text, want a section with file, env, credential, value',
+      '2:20: connector.token: found text, want a section with file, env, credential, secret, value',
     ],
     [
       '[s3cret]',
-      '2:20: connector.token: found a list, want a section with file, env, credential, value',
+      '2:20: connector.token: found a list, want a section with file, env, credential, secret, value',
     ],
     ['{value: [s3cret]}', '2:28: connector.token.value: found a list, want the value as text'],
     ['{value: 123456}', '2:28: connector.token.value: found a number, want the value as text'],
     ['{valeu: s3cret}', '2:21: connector.token.valeu: unknown key, did you mean value?'],
     [
       '{}',
-      '2:20: connector.token: found an empty section, want exactly one of file, env, credential, value',
+      '2:20: connector.token: found an empty section, want exactly one of file, env, credential, secret, value',
     ],
     [
       '{env: A, file: b}',
-      '2:20: connector.token: found a section with env, file, want exactly one of file, env, credential, value',
+      '2:20: connector.token: found a section with env, file, want exactly one of file, env, credential, secret, value',
     ],
-    ['{secret: {name: x}}', '2:21: connector.token.secret: not in this version yet'],
+    [
+      '{secret: {name: x}}',
+      '2:29: connector.token.secret: found a section, want namespace/name/key of a Secret',
+    ],
+    [
+      '{secret: s3cret-token}',
+      '2:29: connector.token.secret: found text, want namespace/name/key of a Secret',
+    ],
   ])('refuses %s without showing it', (yaml, problem) => {
     expect(problemsOf(`version: 1\nconnector: {token: ${yaml}}`)).toContain(problem)
     expect(problemsOf(`version: 1\nconnector: {token: ${yaml}}`).join()).not.toContain('s3cret')
