@@ -53,6 +53,11 @@ export type Scope = {
   labels?: string
   /** As in `metadata.name=x`. */
   fields?: string
+  /**
+   * `metadata`: nothing but that of each object, without managedFields (PartialObjectMetadata): values of Secrets do
+   * not travel, and an unchanged list costs a tenth. For `list` only.
+   */
+  only?: 'metadata'
 }
 
 /** One right to ask for; `name` limits it to one object. */
@@ -61,8 +66,8 @@ export type Access = { verb: string; resource: Resource; namespace?: string; nam
 /**
  * The Kubernetes API. Calls are bounded in time and size, never repeated, and throw AgentError:
  * - kubernetes_forbidden: which verb on what is missing
- * - kubernetes_conflict: another resourceVersion, another uid, an object that exists already (`detail.reason` is
- *   Conflict or AlreadyExists), or fields of another manager, which are named
+ * - kubernetes_conflict: another resourceVersion, another uid, an object that exists already, or fields of another
+ *   manager, which are named (`detail.reason` is Conflict, AlreadyExists or FieldManagerConflict)
  * - kubernetes_missing: a namespace or a kind that is not there, or an object that was to be changed
  * - kubernetes_refused: what the API or a webhook does not accept (400, 422, 403 of admission)
  * - too_many_requests, kubernetes_failed (5xx, 401), and those of the transport
