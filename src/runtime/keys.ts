@@ -112,3 +112,35 @@ export function hmac(key: Secret, data: string | Uint8Array): string {
 export function randomUnit(): number {
   return Math.random()
 }
+
+/**
+ * An RSA key as PKCS#1 PEM (`RSA PRIVATE KEY`), the only form that the Go agent reads.
+ *
+ * @throws AgentError certificate_invalid: no private key, or not an RSA one
+ */
+export function toPkcs1(key: Secret): Secret {
+  const read = readPrivateKey(key)
+  if (read.asymmetricKeyType !== 'rsa') throw unfitKey('it is no RSA key')
+  return new Secret(read.export({ type: 'pkcs1', format: 'pem' }))
+}
+
+/**
+ * A private key of any PEM form as PKCS#8 PEM (`PRIVATE KEY`).
+ *
+ * @throws AgentError certificate_invalid: no private key
+ */
+export function toPkcs8(key: Secret): Secret {
+  return new Secret(readPrivateKey(key).export({ type: 'pkcs8', format: 'pem' }))
+}
+
+function readPrivateKey(key: Secret): crypto.KeyObject {
+  try {
+    return crypto.createPrivateKey(key.reveal())
+  } catch {
+    throw unfitKey('it is not PEM of a private key')
+  }
+}
+
+function unfitKey(why: string): AgentError {
+  return new AgentError('certificate_invalid', `Cannot use the private key: ${why}`)
+}

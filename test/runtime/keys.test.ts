@@ -1,9 +1,17 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
-import { X509Certificate } from 'node:crypto'
+import { X509Certificate, generateKeyPairSync } from 'node:crypto'
 import { issueCertificate, createCa } from '../../src/identity/x509.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { DAY } from '../../src/model/time.ts'
-import { certificateInfo, generateRsaKey, hmac, splitPem, uuid } from '../../src/runtime/keys.ts'
+import {
+  certificateInfo,
+  generateRsaKey,
+  hmac,
+  splitPem,
+  toPkcs1,
+  toPkcs8,
+  uuid,
+} from '../../src/runtime/keys.ts'
 import { failure } from './failure.ts'
 import { makePki } from './pki.ts'
 import type { Pki } from './pki.ts'
@@ -109,4 +117,28 @@ test('an HMAC is that of RFC 4231, test case 2', () => {
 test('each UUID is another', () => {
   expect(uuid()).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
   expect(uuid()).not.toBe(uuid())
+})
+
+describe('the form of a private key', () => {
+  test('changes to PKCS#1 and back without a byte of difference', async () => {
+    const { privateKeyPem } = await generateRsaKey(2048)
+    const old = toPkcs1(privateKeyPem)
+    expect(old.reveal()).toStartWith('-----BEGIN RSA PRIVATE KEY-----\n')
+    expect(old.reveal()).toEndWith('-----END RSA PRIVATE KEY-----\n')
+    expect(toPkcs8(old).equals(privateKeyPem)).toBe(true)
+    expect(toPkcs8(privateKeyPem).equals(privateKeyPem)).toBe(true)
+  })
+
+  test('of what is no RSA key is named, and no byte of it is shown', () => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const elliptic = new Secret(privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    for (const work of [
+      () => toPkcs1(elliptic),
+      () => toPkcs1(new Secret('-----BEGIN RSA PRIVATE KEY-----\nhunter2\n')),
+      () => toPkcs8(new Secret('hunter2')),
+    ]) {
+      expect(work).toThrow(/^Cannot use the private key: it is no/)
+      expect(work).not.toThrow(/hunter2/)
+    }
+  })
 })
