@@ -57,6 +57,16 @@ export function secretKeyName(about: string, examples: string[]) {
   )
 }
 
+/** Whether the API would take it for a namespace. */
+export function isNamespace(text: string): boolean {
+  return LABEL.test(text)
+}
+
+/** Whether the API would take it for the name of a Secret. */
+export function isObjectName(text: string): boolean {
+  return SUBDOMAIN.test(text)
+}
+
 function parseObjectName(text: string): ObjectName | undefined {
   const [namespace = '', name = '', ...rest] = text.split('/')
   const valid = rest.length === 0 && LABEL.test(namespace) && SUBDOMAIN.test(name)
