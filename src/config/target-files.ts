@@ -62,6 +62,19 @@ const typeRule = section({
   ),
 })
 
+/** The `types` of every target that writes bindings. */
+export function bindingTypes() {
+  return v.optional(
+    v.pipe(
+      v.array(typeRule, 'a list of rules such as {application: mp-crm, type: odata}'),
+      v.description(
+        'What the entry `type` of bindings says: the first rule that fits, else ucl-api.',
+      ),
+    ),
+    [],
+  )
+}
+
 /** Bindings as files below one directory (design §7, reference/vm.md). */
 export function filesTarget(base: string) {
   return section({
@@ -94,15 +107,7 @@ export function filesTarget(base: string) {
         ['system-broker'],
       ),
     ),
-    types: v.optional(
-      v.pipe(
-        v.array(typeRule, 'a list of rules such as {application: mp-crm, type: odata}'),
-        v.description(
-          'What the entry `type` of bindings says: the first rule that fits, else ucl-api.',
-        ),
-      ),
-      [],
-    ),
+    types: bindingTypes(),
     onChange: v.optional(
       v.pipe(
         v.array(hook, 'a list of hooks such as {command: [systemctl, reload, orders]}'),

@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { namespaceName } from './cluster-names.ts'
 import { flag } from './fields.ts'
 import { section } from './section.ts'
+import { bindingTypes } from './target-files.ts'
 import { targetName } from './target-name.ts'
 
 const WANT = 'exactly one of namespace, namespaces'
@@ -23,6 +24,7 @@ export function kubernetesTarget() {
         v.nonEmpty('at least one namespace'),
       ),
     ),
+    types: bindingTypes(),
     index: v.optional(
       flag('Write a ConfigMap with the list of bindings into each namespace, too.'),
       false,

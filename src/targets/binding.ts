@@ -53,6 +53,32 @@ export function bindingOf(
   return { entries, problems: suspects(application, bundle, entries) }
 }
 
+/** Says when a binding changed last; what it says is the business of whoever writes it. */
+export const REVISION = 'ucl-revision'
+const DESCRIPTOR = '.metadata'
+
+/** What readers of a binding find, the revision excepted. */
+export function publishedValues(entries: readonly BindingEntry[]): [key: string, value: string][] {
+  const revision: BindingEntry = { key: REVISION, value: '', format: 'text' }
+  return [
+    ...entries.map(({ key, value }): [string, string] => [key, value]),
+    [DESCRIPTOR, descriptor([...entries, revision])],
+  ]
+}
+
+/**
+ * Every key that a binding of this or an earlier version may have: these are ours in an object that others may add keys
+ * to. None is ever taken away from the list.
+ */
+export const BINDING_KEYS: readonly string[] = [
+  ...['type', 'provider', 'uri', 'host', 'port', 'target-urls', 'apis', 'events'],
+  ...['credentials-type', 'username', 'password', 'client-id', 'client-secret', 'token-uri'],
+  ...['request-headers', 'request-query-params', 'csrf-token-uri', 'csrf-credentials-type'],
+  ...['csrf-username', 'csrf-password', 'csrf-client-id', 'csrf-client-secret'],
+  ...['csrf-oauth-token-uri', 'csrf-request-headers', 'csrf-request-query-params'],
+  ...['ucl-application-id', 'ucl-bundle-id', REVISION, DESCRIPTOR],
+]
+
 /** The BTP descriptor of a binding: tells @sap/xsenv which keys are JSON. */
 export function descriptor(entries: readonly BindingEntry[]): string {
   const of = ({ key, format }: BindingEntry): object => ({ name: key, format })

@@ -12,8 +12,9 @@ import type {
   SourceProblem,
 } from '../model/target.ts'
 import { formatInstant } from '../model/time.ts'
-import { bindingOf, credentialsType, descriptor, isMeta } from './binding.ts'
+import { bindingOf, credentialsType, isMeta, publishedValues } from './binding.ts'
 import type { BindingEntry } from './binding.ts'
+import { bindingKey, holdersOf } from './binding-holders.ts'
 import { envFile } from './env-file.ts'
 import { FileSet } from './file-set.ts'
 import type { RenderedFile } from './file-set.ts'
@@ -35,7 +36,8 @@ type Names = Map<string, string | undefined>
 
 /**
  * The render of the files target. Remembers what it made of an application for as long as that very object is desired
- * under the same names, so that an unchanged snapshot costs some lookups and no hashing; the result is the same without.
+ * under the same names, and the whole when nothing at all is another object than before: an unchanged snapshot costs some
+ * lookups and no hashing; the result is the same without.
  */
 export function createRender(
   options: RenderOptions,
@@ -49,7 +51,7 @@ export function createRender(
     made.set(application, { names: given, part })
     return part
   }
-  return ({ applications = [] }, observed) => {
+  const renderAll = (applications: readonly Application[], observed: Observed): Whole => {
     const chosen = chooseNames(applications, observed)
     const parts = chosen.map(([application, names]) => partOf(application, names))
     return {
@@ -57,10 +59,24 @@ export function createRender(
       problems: parts.flatMap(({ problems }) => problems),
     }
   }
+  let last: { applications: readonly Application[]; observed: Observed; whole: Whole } | undefined
+  return ({ applications = [] }, observed) => {
+    if (last?.applications !== applications || !isSame(last.observed, observed))
+      last = { applications, observed, whole: renderAll(applications, observed) }
+    return last.whole
+  }
+}
+
+type Whole = Rendered<FileSet>
+
+/** Whether it consists of the very same objects. */
+function isSame(before: Observed, now: Observed): boolean {
+  if (before.objects.size !== now.objects.size) return false
+  for (const [key, object] of now.objects) if (before.objects.get(key) !== object) return false
+  return true
 }
 
 const applicationKey = ({ id }: Application): string => `application/${id}`
-const bindingKey = ({ id }: Bundle): string => `binding/${id}`
 
 /** A name once given stays; a new object gets its own unless another one has it. */
 function chooseNames(
@@ -90,23 +106,6 @@ function chooseNames(
     ])
     return [application, names]
   })
-}
-
-/** Whose binding each key is: a second application with a bundle of the same id must not get at what is there. */
-function holdersOf(
-  applications: readonly Application[],
-  { objects }: Observed,
-): Map<string, Application> {
-  const holders = new Map<string, Application>()
-  for (const application of applications) {
-    for (const bundle of application.bundles) {
-      const key = bindingKey(bundle)
-      const older = objects.get(key)?.owner
-      const wasFirst = older?.slice === 'applications' && older.application === application.id
-      if (wasFirst || !holders.has(key)) holders.set(key, application)
-    }
-  }
-  return holders
 }
 
 /** Applications and bindings lie in different directories. */
@@ -200,10 +199,8 @@ function bindingFiles(
   options: RenderOptions,
 ): RenderedFile[] {
   const entries = bindingOf(application, bundle, options.types).entries ?? []
-  const revision: BindingEntry = { key: 'ucl-revision', value: '', format: 'text' }
   const keys = [
-    ...entries.map(({ key, value }) => [key, value] as const),
-    ['.metadata', descriptor([...entries, revision])] as const,
+    ...publishedValues(entries),
     ...(options.compat ? [['system-broker.json', systemBrokerJson(bundle)] as const] : []),
   ]
   const env = options.env ? envFile(name, entries) : undefined

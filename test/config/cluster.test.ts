@@ -20,6 +20,7 @@ describe('what lives in a cluster', () => {
         kind: 'kubernetes',
         name: 'kubernetes',
         namespaces: ['a'],
+        types: [],
         index: false,
         restart: false,
       },

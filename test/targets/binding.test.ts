@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import type { BindingTypeRule } from '../../src/config/config.ts'
 import type { Auth, Bundle } from '../../src/model/application.ts'
 import { Secret } from '../../src/model/secret.ts'
-import { bindingOf, descriptor } from '../../src/targets/binding.ts'
+import { BINDING_KEYS, bindingOf, descriptor, publishedValues } from '../../src/targets/binding.ts'
 import { systemBrokerJson } from '../../src/targets/system-broker.ts'
 import { api, application, bare, basic, bundle, headers, oauth } from '../model/samples.ts'
 
@@ -135,6 +135,17 @@ test('keys are lower-case kebab, so that every platform takes them', () => {
     entriesOf({ auth: { ...oauth(), ...headers({ H: ['v'] }), csrf } }),
   ))
     expect(key).toMatch(/^[a-z]+(-[a-z]+)*$/)
+})
+
+test('every key that a binding may have is known to be ours', () => {
+  const csrf = (auth: Auth): Auth => ({ ...auth, csrf: { tokenUrl: 'u', ...auth } })
+  const map = { X: [new Secret('v')] }
+  const auths = [basic(), oauth()].map((auth) => csrf({ ...auth, headers: map, queryParams: map }))
+  const keys = auths.flatMap((auth) => {
+    const { entries = [] } = bindingOf(app, bundle('b-1', { auth }), [])
+    return publishedValues(entries).map(([key]) => key)
+  })
+  expect([...new Set([...keys, 'ucl-revision'])].sort()).toEqual(BINDING_KEYS.toSorted())
 })
 
 test('the type is that of the first rule that matches by name or id', () => {
