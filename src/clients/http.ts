@@ -6,7 +6,7 @@ import { runtimeName } from '../runtime/process.ts'
 import type { Fetch } from '../runtime/http.ts'
 
 /**
- * One POST, bounded in time and size, over a fetch that carries identity, roots and proxy (src/runtime/http.ts).
+ * One exchange, bounded in time and size, over a fetch that carries identity, roots and proxy (src/runtime/http.ts).
  *
  * What must stay true: nothing here retries (ky has `retry: 0`); no error of ky or fetch leaves this file, as those hold
  * headers and bodies; the time limit covers the whole answer, so that one which trickles ends too; a body is counted
@@ -36,12 +36,15 @@ export type Post = {
   signal: AbortSignal
 }
 
+/** As {@link Post}, with any method. */
+export type Exchange = Omit<Post, 'body'> & { method: string; body?: string | undefined }
+
 /** An answer of any status. */
 export type Answer = {
   status: number
   /** Media type, lower case, without parameters; empty when there is none. */
   mediaType: string
-  /** Unpacked. Of an answer other than 200 at most 256 KiB; longer ones are given as empty, with `cut`. */
+  /** Unpacked. Of an answer other than 2xx at most 256 KiB; longer ones are given as empty, with `cut`. */
   body: Uint8Array<ArrayBuffer>
   cut: boolean
   /** What Retry-After asks for, at most an hour. */
@@ -60,13 +63,30 @@ const REFUSAL_BYTES = 256 * 1024
  * error where that is known. Rejects with the reason of the signal
  * when that is aborted.
  */
-export async function post(endpoint: Endpoint, request: Post): Promise<Answer> {
+export function post(endpoint: Endpoint, request: Post): Promise<Answer> {
+  return bounded(endpoint, request, (signal) => send(endpoint, request, signal))
+}
+
+/** As {@link post}, without ky in between: there may be a thousand in a pass, and the executable interprets its code. */
+export function exchange(endpoint: Endpoint, request: Exchange): Promise<Answer> {
+  return bounded(endpoint, request, (signal) => {
+    const { method, body = null } = request
+    const headers = headersOf(endpoint, request.headers)
+    return endpoint.fetch(endpoint.url, { method, headers, body, signal, redirect: 'manual' })
+  })
+}
+
+async function bounded(
+  endpoint: Endpoint,
+  request: Pick<Post, 'what' | 'signal'>,
+  begin: (signal: AbortSignal) => Promise<Response>,
+): Promise<Answer> {
   request.signal.throwIfAborted()
   const time = endpoint.limits?.time ?? TIME
   const deadline = openDeadline(request.signal, time)
   const progress: Progress = {}
   try {
-    const response = await send(endpoint, request, deadline.signal)
+    const response = await begin(deadline.signal)
     progress.status = response.status
     return await readAnswer(endpoint, request, response, deadline.signal)
   } catch (thrown) {
@@ -96,11 +116,7 @@ export function hostOf(url: string): string {
 
 async function send(endpoint: Endpoint, request: Post, signal: AbortSignal): Promise<Response> {
   const { body } = request
-  const headers = {
-    ...endpoint.headers,
-    ...request.headers,
-    'user-agent': `runtime-agent/${endpoint.version ?? 'dev'} (${runtimeName})`,
-  }
+  const headers = headersOf(endpoint, request.headers)
   return ky.post(endpoint.url, {
     body,
     headers,
@@ -115,16 +131,29 @@ async function send(endpoint: Endpoint, request: Post, signal: AbortSignal): Pro
   })
 }
 
-async function readAnswer(
+/** Those of a request: ours, those of the endpoint, and who asks. */
+export function headersOf(
+  endpoint: Pick<Endpoint, 'headers' | 'version'>,
+  headers: Record<string, string>,
+): Record<string, string> {
+  return {
+    ...endpoint.headers,
+    ...headers,
+    'user-agent': `runtime-agent/${endpoint.version ?? 'dev'} (${runtimeName})`,
+  }
+}
+
+/** Reads an answer within its limit. Throws answer_too_large, and what the body throws. */
+export async function readAnswer(
   endpoint: Endpoint,
-  request: Post,
+  request: Pick<Post, 'what'>,
   response: Response,
   signal: AbortSignal,
 ): Promise<Answer> {
   const date = httpDate(response.headers.get('date'))
   if (date !== undefined) endpoint.onServerDate?.(date)
   const limit = endpoint.limits?.bytes ?? BYTES
-  const good = response.status === 200
+  const good = response.ok
   const body = await readBody(response, good ? limit : Math.min(limit, REFUSAL_BYTES), signal)
   if (body === undefined && good) {
     const message = `Cannot ${request.what} at ${hostOf(endpoint.url)}: the answer is larger than ${megabytes(limit)}`
