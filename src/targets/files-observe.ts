@@ -2,6 +2,8 @@ import type { ObservedObject } from '../model/target.ts'
 import type { BulkFiles } from '../runtime/bulk-files.ts'
 import type { FileFacts } from '../runtime/file-facts.ts'
 import type { Glance } from '../runtime/glance.ts'
+import { rollOf } from '../runtime/roll.ts'
+import type { Entry, FileOwner, Roll } from '../runtime/roll.ts'
 import type { RenderedFile } from './file-set.ts'
 import { isCredentialKey } from './binding.ts'
 import { DIRECTORY_MODE, FILE_MODE, PRIVATE_MODE } from './files-layout.ts'
@@ -13,7 +15,7 @@ export type ObserveInput = {
   directory: string
   manifest: Manifest
   /** Who owns all files and directories. */
-  access: { uid: number; gid: number }
+  access: FileOwner
   /** Read every file instead of trusting size, time and inode. */
   deep: boolean
   /** What readers see is not what the manifest tells of: every object has drifted. */
@@ -36,26 +38,56 @@ const BATCH = 200
 export async function observeGeneration(input: ObserveInput): Promise<Map<string, ObservedObject>> {
   const glance = await input.disk.glance(input.directory)
   try {
-    return await observeAll({ ...input, glance })
+    return await observeAll({ ...input, glance, roll: rollFor(input.manifest) })
   } finally {
     glance.close()
   }
 }
 
-type Looking = ObserveInput & { glance: Glance }
+type Looking = ObserveInput & { glance: Glance; roll: Roll }
+
+/** The files of a manifest, in its order. */
+const rolls = new WeakMap<Manifest, Roll>()
+
+function rollFor(manifest: Manifest): Roll {
+  const known = rolls.get(manifest)
+  if (known !== undefined) return known
+  const made = rollOf(manifest.objects.flatMap(({ files }) => files.map(entryOf)))
+  rolls.set(manifest, made)
+  return made
+}
+
+function entryOf(file: ManifestFile): Entry {
+  const { size, mtimeMs, inode } = file
+  return { path: pathOf(file), kind: kindOf(file), mode: modeOf(file), size, mtimeMs, inode }
+}
 
 async function observeAll(input: Looking): Promise<Map<string, ObservedObject>> {
   const { disk, manifest, signal } = input
   const bent = input.bent || BASES.some((base) => !isBase(disk.look(input.directory + base), input))
   const objects = new Map<string, ObservedObject>()
+  let first = 0
   for (const [index, object] of manifest.objects.entries()) {
     if (index % BATCH === BATCH - 1) await disk.pause()
     signal.throwIfAborted()
-    const { key, owner, name } = object
-    const digest = !bent && isAsWritten(object, input) ? object.digest : DRIFTED
-    objects.set(key, { key, owner, name, digest, credentialed: isCredentialed(object) })
+    const there = observedOf(object)
+    const intact = !bent && isAsWritten(object, first, input)
+    objects.set(object.key, intact ? there : { ...there, digest: DRIFTED })
+    first += object.files.length
   }
   return objects
+}
+
+/** By what was written: one and the same in each pass, so that whoever compares can tell by `===`. */
+const written = new WeakMap<ManifestObject, ObservedObject>()
+
+function observedOf(object: ManifestObject): ObservedObject {
+  const known = written.get(object)
+  if (known !== undefined) return known
+  const { key, owner, name, digest } = object
+  const made = { key, owner, name, digest, credentialed: isCredentialed(object) }
+  written.set(object, made)
+  return made
 }
 
 /** By the names of its files: nothing that holds a secret is read for it. */
@@ -72,8 +104,11 @@ function isBase(facts: FileFacts | undefined, { access }: ObserveInput): boolean
   )
 }
 
-function isAsWritten(object: ManifestObject, input: Looking): boolean {
-  const { glance, access } = input
+/** `first`: where the files of the object begin in the roll. */
+function isAsWritten(object: ManifestObject, first: number, input: Looking): boolean {
+  const { glance, roll, access } = input
+  const last = first + object.files.length
+  if (!input.deep && glance.isAsLeft(roll, access, first, last)) return true
   let touched = false
   for (const file of object.files) {
     const facts = glance.look(pathOf(file))
@@ -95,19 +130,21 @@ function isDirectory(path: string): boolean {
   return path.endsWith('/')
 }
 
+function kindOf({ path }: ManifestFile): 'directory' | 'file' {
+  return isDirectory(path) ? 'directory' : 'file'
+}
+
+function modeOf({ path, private: isPrivate }: ManifestFile): number {
+  return isDirectory(path) ? DIRECTORY_MODE : isPrivate ? PRIVATE_MODE : FILE_MODE
+}
+
 /** Kind, mode and owner: nothing but writing it again puts these right. */
-export function isAllowed(
-  facts: FileFacts,
-  { path, private: isPrivate }: ManifestFile,
-  access: { uid: number; gid: number },
-): boolean {
-  const directory = isDirectory(path)
-  const mode = directory ? DIRECTORY_MODE : isPrivate ? PRIVATE_MODE : FILE_MODE
+export function isAllowed(facts: FileFacts, file: ManifestFile, access: FileOwner): boolean {
   return (
-    facts.mode === mode &&
+    facts.mode === modeOf(file) &&
     facts.uid === access.uid &&
     facts.gid === access.gid &&
-    facts.kind === (directory ? 'directory' : 'file')
+    facts.kind === kindOf(file)
   )
 }
 
@@ -148,7 +185,8 @@ function isRevision(path: string): boolean {
 }
 
 /** As it is written nowhere: a restart reads all contents anyway. */
-function refresh(object: ManifestObject, { glance }: Looking): void {
+function refresh(object: ManifestObject, { glance, manifest }: Looking): void {
+  rolls.delete(manifest)
   for (const file of object.files) {
     const facts = glance.look(pathOf(file))
     if (facts) Object.assign(file, sizeTimeInode(facts))

@@ -19,6 +19,7 @@ import { AgentError } from '../../src/model/problem.ts'
 import { bulkFiles } from '../../src/runtime/bulk-files.ts'
 import { lookAt } from '../../src/runtime/file-facts.ts'
 import { openGlance } from '../../src/runtime/glance.ts'
+import { isAsLeft as isAsRolled, rollOf } from '../../src/runtime/roll.ts'
 
 let base: string
 beforeEach(() => {
@@ -69,6 +70,56 @@ describe('a glance', () => {
     const look = () => glance.look('n'.repeat(5000))
     expect(look).toThrow(AgentError)
     expect(look).toThrow('ENAMETOOLONG')
+    glance.close()
+  })
+
+  test('tells any difference of kind, mode, size, time, inode, owner and group from what was left', async () => {
+    writeFileSync(at('file'), 'content')
+    mkdirSync(at('directory'))
+    writeFileSync(at('directory/inner'), '')
+    symlinkSync('file', at('link'))
+    utimesSync(at('file'), 1.123456789, 1.123456789)
+    const entries = ['file', 'directory', 'directory/inner', 'link'].map((path) => ({
+      path,
+      ...lookAt(at(path))!,
+    }))
+    const { uid, gid } = entries[0]!
+    const glance = await openGlance(base)
+    const isAsLeft = (changed: object, owner = { uid, gid }): boolean[] =>
+      entries.map((entry, index) => {
+        const roll = rollOf(entries.with(index, { ...entry, ...changed }))
+        expect(isAsRolled(entry, roll, index, owner)).toBe(
+          glance.isAsLeft(roll, owner, index, index + 1),
+        )
+        return glance.isAsLeft(roll, owner, 0, entries.length)
+      })
+    const all = (value: boolean): boolean[] => entries.map(() => value)
+    expect(isAsLeft({})).toEqual(all(true))
+    expect(isAsLeft({ kind: 'other' })).toEqual(all(false))
+    expect(isAsLeft({ mode: 0o7 })).toEqual(all(false))
+    expect(isAsLeft({ size: 2 ** 40 })).toEqual(all(false))
+    expect(isAsLeft({ mtimeMs: 1123.457 })).toEqual(all(false))
+    expect(isAsLeft({ inode: 2 ** 40 })).toEqual(all(false))
+    expect(isAsLeft({}, { uid: uid + 1, gid })).toEqual(all(false))
+    expect(isAsLeft({}, { uid, gid: gid + 1 })).toEqual(all(false))
+    glance.close()
+  })
+
+  test('looks at the part of a roll that it is asked about, and at nothing for an empty one', async () => {
+    writeFileSync(at('file'), 'content')
+    const there = { path: 'file', ...lookAt(at('file'))! }
+    const roll = rollOf([{ ...there, path: 'missing' }, there, { ...there, size: 1 }])
+    const glance = await openGlance(base)
+    const parts = [
+      [0, 1],
+      [1, 2],
+      [2, 3],
+      [1, 3],
+      [1, 1],
+    ] as const
+    const found = parts.map(([from, to]) => glance.isAsLeft(roll, there, from, to))
+    expect(found).toEqual([false, true, false, false, true])
+    expect(glance.isAsLeft(rollOf([]), there, 0, 0)).toBe(true)
     glance.close()
   })
 

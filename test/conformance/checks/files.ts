@@ -5,6 +5,8 @@ import { bulkFiles } from '../../../src/runtime/bulk-files.ts'
 import * as files from '../../../src/runtime/files.ts'
 import { acquireLock } from '../../../src/runtime/lock.ts'
 import { setUmask } from '../../../src/runtime/process.ts'
+import { rollOf } from '../../../src/runtime/roll.ts'
+import type { Roll } from '../../../src/runtime/roll.ts'
 import { check, codeOf, same } from './harness.ts'
 import { inDirectory, startHelper } from './helpers.ts'
 
@@ -60,6 +62,12 @@ export function checkFiles(): void {
       same([stat?.mtimeNs, stat?.inode, stat?.size], [String(node.mtimeNs), Number(node.ino), 3])
       const glance = await bulkFiles.glance(path)
       const seen = glance.look('file')
+      const roll = (size: number): Roll => rollOf([{ ...seen!, path: 'file', size }])
+      const owner = { uid: Number(node.uid), gid: Number(node.gid) }
+      same(
+        [glance.isAsLeft(roll(3), owner, 0, 1), glance.isAsLeft(roll(4), owner, 0, 1)],
+        [true, false],
+      )
       glance.close()
       same([seen?.inode, seen?.size, seen?.kind], [stat?.inode, 3, 'file'])
     }),
