@@ -21,25 +21,26 @@ export function planChanges<Content>(
   observed: Observed,
   desired: Desired,
 ): Change<Content>[] {
-  const wanted = [...rendered.objects.values()].sort(byKey)
-  const there = [...observed.objects.values()].sort(byKey)
-  const creates = wanted.filter(({ key }) => !observed.objects.has(key))
-  const updates = wanted.filter(({ key, digest }) => {
-    const object = observed.objects.get(key)
-    return object !== undefined && object.digest !== digest
-  })
+  const creates: RenderedObject<Content>[] = []
+  const updates: RenderedObject<Content>[] = []
+  for (const object of rendered.objects.values()) {
+    const there = observed.objects.get(object.key)
+    if (there === undefined) creates.push(object)
+    else if (there.digest !== object.digest) updates.push(object)
+  }
   const withheld = new Set(rendered.problems.filter((p) => p.withheld).flatMap(withheldMark))
-  const deletes = there.filter(
+  const deletes = [...observed.objects.values()].filter(
     ({ key, owner }) =>
       !rendered.objects.has(key) &&
       desired[owner.slice] !== undefined &&
       !marksOf(owner).some((mark) => withheld.has(mark)),
   )
+  if (creates.length + updates.length + deletes.length === 0) return []
   const known = idsOf(desired)
   return [
-    ...creates.map((object) => write('create', object)),
-    ...updates.map((object) => write('update', object)),
-    ...deletes.map((object) => remove(object, known)),
+    ...creates.sort(byKey).map((object) => write('create', object)),
+    ...updates.sort(byKey).map((object) => write('update', object)),
+    ...deletes.sort(byKey).map((object) => remove(object, known)),
   ]
 }
 
