@@ -42,7 +42,12 @@ export type Planned = {
 /** observe, render, plan, guard (design §2). */
 export async function planTarget(input: ApplyInput, signal: AbortSignal): Promise<Planned> {
   const { target, snapshot } = input
-  const desired: Desired = { runtimeId: snapshot.runtimeId, applications: snapshot.applications }
+  const { runtimeId, applications, namesNormalized } = snapshot
+  const desired: Desired = {
+    runtimeId,
+    applications,
+    ...(namesNormalized === undefined ? {} : { namesNormalized }),
+  }
   const observed = await target.observe(desired.runtimeId, signal)
   const rendered = target.render(desired, observed)
   const planned = planChanges(rendered, observed, desired)
@@ -85,9 +90,20 @@ export async function applyTarget(input: ApplyInput, signal: AbortSignal): Promi
   if (planned.plan.changes.length > 0) relieveMemory()
   const results = await target.apply(planned.plan, signal)
   const after = (await target.verify?.(planned.plan, signal)) ?? []
-  if (after.length === 0 || target.restore === undefined) return { ...planned, results, after }
+  const problems = [...planned.problems, ...problemsOf(planned.plan, results)]
+  const outcome = { ...planned, problems, after }
+  if (after.length === 0 || target.restore === undefined) return { ...outcome, results }
   await target.restore(signal)
-  return { ...planned, results: results.map(reverted), after }
+  return { ...outcome, results: results.map(reverted) }
+}
+
+/** Of single changes, each with whom it concerns. */
+function problemsOf({ changes }: Plan, results: readonly ChangeResult[]): SourceProblem[] {
+  const owners = new Map(changes.map(({ key, owner }) => [key, owner]))
+  return results.flatMap(({ key, problem }) => {
+    const owner = owners.get(key)
+    return problem === undefined || owner === undefined ? [] : [{ owner, problem, withheld: false }]
+  })
 }
 
 function isDeletion(change: Change): change is Deletion {

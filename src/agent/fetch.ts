@@ -34,7 +34,12 @@ export async function fetchDirector(input: FetchInput, call: Call): Promise<Fetc
   const now = input.now()
   const retained = retain(
     input.last,
-    { runtimeId, applications: fetched.applications, fetchedAt: now },
+    {
+      runtimeId,
+      applications: fetched.applications,
+      fetchedAt: now,
+      ...(fetched.labels['isNormalized'] === 'true' ? { namesNormalized: true } : {}),
+    },
     {
       now,
       grace: guard.credentialsGrace,

@@ -55,6 +55,7 @@ function decode(json: JsonObject): Snapshot {
     runtimeId: asString(json['runtimeId'], 'runtimeId'),
     applications: arrayOf(json['applications'], 'applications', decodeApplication),
     ...(held === undefined ? {} : { credentialsHeld: held }),
+    ...(json['namesNormalized'] === true ? { namesNormalized: true as const } : {}),
   }
   const digest = asString(json['digest'], 'digest')
   if (digestSnapshot(content) !== digest) throw new Malformed('its content was changed')

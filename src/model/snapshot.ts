@@ -19,10 +19,18 @@ export type Snapshot = {
   digest: string
   /** All credentials vanished at once: kept without end, until they come back or a person approves `hash`. */
   credentialsHeld?: CredentialsHeld
+  /** As in Desired (target.ts). */
+  namesNormalized?: true
 }
 
 /** One complete, verified answer of the Director. */
-export type Fetched = { runtimeId: string; applications: Application[]; fetchedAt: Instant }
+export type Fetched = {
+  runtimeId: string
+  applications: Application[]
+  fetchedAt: Instant
+  /** As in Desired (target.ts). */
+  namesNormalized?: true
+}
 
 export type RetainOptions = {
   now: Instant
@@ -81,16 +89,20 @@ export function retain(
     before,
     markUnknown(before, withKept(fetched.applications, kept), options),
   )
+  const { runtimeId, namesNormalized } = fetched
   const digest =
-    before?.applications === applications && isSame(before.credentialsHeld, credentialsHeld)
+    before?.applications === applications &&
+    before.namesNormalized === namesNormalized &&
+    isSame(before.credentialsHeld, credentialsHeld)
       ? before.digest
-      : digestSnapshot({ runtimeId: fetched.runtimeId, applications, credentialsHeld })
+      : digestSnapshot({ runtimeId, applications, credentialsHeld, namesNormalized })
   const snapshot: Snapshot = {
-    runtimeId: fetched.runtimeId,
+    runtimeId,
     applications,
     fetchedAt: fetched.fetchedAt,
     digest,
     ...(credentialsHeld === undefined ? {} : { credentialsHeld }),
+    ...(namesNormalized === undefined ? {} : { namesNormalized }),
   }
   return { snapshot, changed: digest !== before?.digest, held, spent, problems, history }
 }
@@ -100,9 +112,10 @@ export function digestSnapshot(content: {
   runtimeId: string
   applications: Application[]
   credentialsHeld?: CredentialsHeld | undefined
+  namesNormalized?: true | undefined
 }): string {
-  const { runtimeId, applications, credentialsHeld } = content
-  return digestOf({ runtimeId, applications, credentialsHeld })
+  const { runtimeId, applications, credentialsHeld, namesNormalized } = content
+  return digestOf({ runtimeId, applications, credentialsHeld, namesNormalized })
 }
 
 /** Says that a value comes from one complete, verified fetch. For retain, the decoder of snapshots, and tests. */

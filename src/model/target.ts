@@ -25,6 +25,8 @@ export type Desired = {
   runtimeId: string
   applications?: Complete<Application[]>
   configuration?: Complete<ConfigDocument[]>
+  /** The runtime label `isNormalized` is the string "true": names are as Kyma wants them (reference/go-agent.md §10). */
+  namesNormalized?: true
 }
 
 /** What an object is made from; the guard counts by these ids. */

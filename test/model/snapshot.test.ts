@@ -299,3 +299,15 @@ describe('the stored form', () => {
     }
   })
 })
+
+test('whether names are normalised is kept over a restart, and a change of it is stored', () => {
+  const fetched = { runtimeId: RUNTIME, applications: apps(1), fetchedAt: start }
+  const plain = retain(undefined, fetched, options).snapshot
+  const marked = retain(plain, { ...fetched, namesNormalized: true }, options)
+  expect(marked.changed).toBe(true)
+  const stored = decodeSnapshot(encodeSnapshot(marked.snapshot)).snapshot
+  expect(stored?.namesNormalized).toBe(true)
+  expect(retain(stored, { ...fetched, namesNormalized: true }, options).changed).toBe(false)
+  expect(retain(stored, fetched, options).changed).toBe(true)
+  expect(plain.digest).toBe(fetch(undefined, apps(1)).snapshot.digest)
+})
