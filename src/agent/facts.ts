@@ -16,5 +16,6 @@ export function factsOf(memory: Memory, now: Instant): Facts {
     label: memory.label,
     sources: memory.sources,
     targets: memory.targets,
+    running: new Map([...memory.running].map(([part, { since }]) => [part, since])),
   }
 }

@@ -1,67 +1,123 @@
-import type { Call } from '../clients/connector.ts'
 import { AgentError, toAgentError } from '../model/problem.ts'
 import { SECOND } from '../model/time.ts'
 import type { Duration, Instant } from '../model/time.ts'
 import { relieveMemory } from '../runtime/relieve.ts'
-import { connectDue, connectWork } from './connect.ts'
+import { connectDue } from './connect.ts'
 import type { Deps } from './deps.ts'
 import { factsOf } from './facts.ts'
 import type { Memory } from './memory.ts'
 import { next } from './next.ts'
-import type { Decision } from './next.ts'
-import type { Trigger } from './ports.ts'
-import {
-  recordClock,
-  recordConnectFailed,
-  recordLeap,
-  recordNotFound,
-  recordRenewFailed,
-} from './record-identity.ts'
-import { recordApplyFailed, recordFetchFailed, recordLabelFailed } from './record-sync.ts'
+import type { Decision, Idle } from './next.ts'
+import { openJobs } from './jobs.ts'
+import type { Jobs } from './jobs.ts'
+import type { Owned, Trigger } from './ports.ts'
+import { recordClock, recordLeap } from './record-identity.ts'
 import { recordSetBack } from './set-back.ts'
 import { noteWaiting } from './retry.ts'
-import { openMemory } from './start.ts'
+import { blankMemory, openMemory } from './start.ts'
 import { statusOf } from './status-of.ts'
-import { applyTo, enrolOnce, fetchFrom, findPlane, renewOnce, sendLabels } from './steps.ts'
 import { lookAtToken, tokenStatus } from './token-watch.ts'
 import { obey } from './trigger.ts'
+import { workOf } from './work.ts'
+import type { Work } from './work.ts'
 
 /** A new token and a jump of the clock are seen within this time. */
 const TICK: Duration = 5 * SECOND
 
 /**
- * Runs the agent until the signal: decide, act, record, wait. This file holds the only catch around a step, the only
- * waiting and the only timer. No step knows which one comes next; next() decides from what was recorded.
+ * Runs the agent until the signal: look, decide, begin what is due, report, wait. This file holds the only catch around a
+ * step, the only waiting and the only timer. No step knows which one comes next; next() decides from what was recorded.
  *
- * A failure never ends the loop: it is recorded with the part it belongs to, which then waits for its own back-off.
+ * Steps run as jobs beside the loop (jobs.ts), so that it looks at token, clock and wishes every few seconds whatever
+ * they wait for. A failure never ends the loop: it is recorded with the part it belongs to, which then waits for its
+ * own back-off.
  */
 export async function runLoop(deps: Deps, signal: AbortSignal): Promise<void> {
-  const owned = await deps.ownership.acquire(signal)
-  try {
-    await live(deps, await openMemory(deps), signal)
-  } finally {
-    await owned.release()
+  while (!signal.aborted) {
+    const owned = await standBy(deps, signal)
+    if (owned === undefined) return
+    try {
+      await live(deps, await openMemory(deps), { signal, lost: owned.lost })
+    } finally {
+      await owned.release()
+    }
   }
 }
 
-async function live(deps: Deps, memory: Memory, signal: AbortSignal): Promise<void> {
+/** Waits to be in charge, and shows for whom. Undefined: the end came first. */
+async function standBy(deps: Deps, signal: AbortSignal): Promise<Owned | undefined> {
+  const memory = blankMemory(deps)
   const asked: Trigger[] = []
+  let why = ''
+  const told = Promise.withResolvers<undefined>()
+  const over = new AbortController()
+  const acquired = deps.ownership
+    .acquire(signal, (reason) => {
+      if (reason !== why) deps.log.info(`standing by: ${reason}`)
+      why = reason
+      told.resolve(undefined)
+    })
+    .finally(() => over.abort())
+  await Promise.race([acquired, told.promise])
+  while (!over.signal.aborted && !signal.aborted) {
+    const decision: Decision = { state: 'idle', until: Infinity, why }
+    await report(deps, memory, decision, asked)
+    const got = await triggerWithin(deps, TICK, [over.signal, signal])
+    if (got === undefined) continue
+    const message = `Cannot do what was asked for (${got.kind}): ${why}`
+    got.refused = new AgentError('already_running', message).toProblem()
+    asked.push(got)
+  }
+  if (!signal.aborted) return acquired
+  await report(deps, memory, { state: 'idle', until: Infinity, why: 'stopped' }, asked, true)
+  return abandon(acquired)
+}
+
+async function abandon(acquired: Promise<Owned>): Promise<undefined> {
+  await acquired.then(
+    (owned) => owned.release(),
+    () => undefined,
+  )
+}
+
+type Term = { signal: AbortSignal; lost: AbortSignal }
+
+async function live(deps: Deps, memory: Memory, term: Term): Promise<void> {
+  const asked: Trigger[] = []
+  const signal = AbortSignal.any([term.signal, term.lost])
+  const jobs = openJobs(memory)
   const { version, pid, settings } = deps
   deps.log.info('the agent starts', { version, name: settings.name, pid })
   try {
     while (!signal.aborted) {
+      const ended = jobs.nextEnd()
       await look(deps, memory)
-      const decision = next(factsOf(memory, deps.clock.now()))
+      const decision = beginDue(deps, memory, jobs, signal)
       await report(deps, memory, decision, asked)
-      if (decision.state === 'idle')
-        await waitFor(deps, memory, { until: decision.until, asked, signal })
-      else await perform(deps, memory, decision, signal)
+      await waitFor(deps, memory, { until: decision.until, asked, ended, signal })
     }
   } finally {
-    const stopped: Decision = { state: 'idle', until: Infinity, why: 'stopped' }
-    await report(deps, memory, stopped, asked, true)
-    await memory.session?.close()
-    deps.log.info('the agent has ended')
+    await jobs.settled()
+    const why = term.signal.aborted ? 'stopped' : 'another agent may be in charge'
+    memory.owner = term.signal.aborted
+    await report(deps, memory, { state: 'idle', until: Infinity, why }, asked, term.signal.aborted)
+    const sessions = [...memory.retired, ...(memory.session === undefined ? [] : [memory.session])]
+    await Promise.all(sessions.map((session) => session.close()))
+    deps.log.info(
+      term.signal.aborted ? 'the agent has ended' : 'the agent is not in charge any more',
+    )
+  }
+}
+
+/** Begins all that is due, and says until when nothing more is. */
+function beginDue(deps: Deps, memory: Memory, jobs: Jobs, signal: AbortSignal): Idle {
+  for (;;) {
+    const now = deps.clock.now()
+    const decision = next(factsOf(memory, now))
+    if (decision.state === 'idle') return decision
+    const { state, why } = decision
+    for (const { part, step, failed } of workOf(deps, memory, decision, signal))
+      jobs.begin(part, { state, why, since: now }, () => attempt(deps, signal, step, failed))
   }
 }
 
@@ -76,7 +132,7 @@ async function look(deps: Deps, memory: Memory): Promise<void> {
   memory.token = { ...seen, status: tokenStatus(seen, known, now) }
   if (seen.digest === undefined) memory.reconnect = false
   recordClock(deps, memory)
-  noteWaiting(deps, memory, connectDue(memory, now))
+  if (!memory.running.has('identity')) noteWaiting(deps, memory, connectDue(memory, now))
 }
 
 async function report(
@@ -96,28 +152,32 @@ async function report(
   }
   const status = statusOf(frame, memory, decision, deps.clock.now())
   await Promise.all(deps.reporters.map((reporter) => reporter.report(status, final)))
-  if (decision.state !== 'idle') return
-  // Idle: all that was asked for has been done, or waits for something that a person has to see.
-  for (const { reply, refused } of asked.splice(0))
+  // What was asked for has been done, or waits for something that a person has to see.
+  const done = asked.filter((trigger) => final || isDone(trigger, memory))
+  asked.splice(0, asked.length, ...asked.filter((trigger) => !done.includes(trigger)))
+  for (const { reply, refused } of done)
     reply?.(refused === undefined ? { status } : { status, refused })
 }
 
-type Wait = { until: Instant; asked: Trigger[]; signal: AbortSignal }
+/** Whether nothing goes on any more of what was asked for. */
+function isDone({ kind, refused }: Trigger, { running }: Memory): boolean {
+  if (refused !== undefined || kind === 'pause' || kind === 'resume') return true
+  return kind === 'renew' || kind === 'reconnect' ? !running.has('identity') : running.size === 0
+}
 
-/** Waits until the time, the next look, a trigger or the end, whichever comes first. */
-async function waitFor(deps: Deps, memory: Memory, { until, asked, signal }: Wait): Promise<void> {
+type Wait = { until: Instant; asked: Trigger[]; ended: AbortSignal; signal: AbortSignal }
+
+/** Waits until the time, the next look, the end of a job, a trigger or the end, whichever comes first. */
+async function waitFor(
+  deps: Deps,
+  memory: Memory,
+  { until, asked, ended, signal }: Wait,
+): Promise<void> {
   // The end may have been asked for by a reply: then no event comes any more.
   if (signal.aborted) return
-  relieveMemory()
-  const over = new AbortController()
-  const stop = (): void => over.abort()
-  signal.addEventListener('abort', stop, { once: true })
-  const trigger = deps.triggers.next(over.signal)
+  if (memory.running.size === 0) relieveMemory()
   const pause = Math.min(TICK, Math.max(0, until - deps.clock.now()))
-  await Promise.race([trigger, deps.clock.sleep(pause, over.signal)])
-  stop()
-  signal.removeEventListener('abort', stop)
-  const got = await trigger
+  const got = await triggerWithin(deps, pause, [signal, ended])
   if (got === undefined) return
   asked.push(got)
   const refused = (error: AgentError): void => {
@@ -127,66 +187,29 @@ async function waitFor(deps: Deps, memory: Memory, { until, asked, signal }: Wai
   await attempt(deps, signal, () => obey(deps, memory, got), refused)
 }
 
-/** Does one step and records what came of it. */
-async function perform(
+/** The next trigger, if one comes within the time and before the first of the signals. */
+async function triggerWithin(
   deps: Deps,
-  memory: Memory,
-  decision: Decision,
-  signal: AbortSignal,
-): Promise<void> {
-  const call = callFor(deps, memory, signal)
-  const step = (work: () => Promise<void>, failed: Failed): Promise<void> =>
-    attempt(deps, signal, work, failed)
-  switch (decision.state) {
-    case 'connect':
-      return connectWork(memory, deps.clock.now()) === 'find-plane'
-        ? step(
-            () => findPlane(deps, memory, call),
-            (error) => recordNotFound(deps, error),
-          )
-        : step(
-            () => enrolOnce(deps, memory, call),
-            (error) => recordConnectFailed(deps, memory, error),
-          )
-    case 'renew':
-      return step(
-        () => renewOnce(deps, memory, call),
-        (error) => recordRenewFailed(deps, memory, error),
-      )
-    case 'label':
-      return step(
-        () => sendLabels(deps, memory, call),
-        (error) => recordLabelFailed(deps, memory, error),
-      )
-    case 'sync':
-      for (const source of decision.fetch) {
-        await step(
-          () => fetchFrom(deps, memory, source, call),
-          (error) => recordFetchFailed(deps, memory, source, error),
-        )
-      }
-      await Promise.all(
-        decision.apply.map((name) =>
-          step(
-            () => applyTo(deps, memory, name, signal),
-            (error) => recordApplyFailed(deps, memory, name, error),
-          ),
-        ),
-      )
-      return
-    case 'idle':
-      return
-  }
+  time: Duration,
+  signals: AbortSignal[],
+): Promise<Trigger | undefined> {
+  const over = new AbortController()
+  const stop = (): void => over.abort()
+  for (const signal of signals) signal.addEventListener('abort', stop, { once: true })
+  if (signals.some(({ aborted }) => aborted)) stop()
+  const trigger = deps.triggers.next(over.signal)
+  await Promise.race([trigger, deps.clock.sleep(time, over.signal)])
+  stop()
+  for (const signal of signals) signal.removeEventListener('abort', stop)
+  return trigger
 }
-
-type Failed = (error: AgentError) => void
 
 /** The only catch: what a step throws becomes a record. An abort is no failure. */
 async function attempt(
   deps: Deps,
   signal: AbortSignal,
   step: () => Promise<void>,
-  failed: Failed,
+  failed: Work['failed'],
 ): Promise<void> {
   try {
     await step()
@@ -196,11 +219,6 @@ async function attempt(
     if (error.code === 'internal') deps.log.error(error.message, { stack: stackOf(error) })
     failed(error)
   }
-}
-
-function callFor(deps: Deps, { identity }: Memory, signal: AbortSignal): Call {
-  const id = deps.uuid()
-  return { requestId: identity === undefined ? id : `${identity.runtimeId}_${id}`, signal }
 }
 
 function stackOf(error: AgentError): string {

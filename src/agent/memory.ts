@@ -2,10 +2,10 @@ import type { Identity, PendingEnrolment } from '../model/identity.ts'
 import type { Held } from '../model/guard.ts'
 import type { Code, Problem } from '../model/problem.ts'
 import type { Snapshot } from '../model/snapshot.ts'
-import type { HistoryEntry, Source, TokenStatus } from '../model/status.ts'
+import type { HistoryEntry, Source, State, TokenStatus } from '../model/status.ts'
 import type { SourceProblem } from '../model/target.ts'
 import type { Duration, Instant } from '../model/time.ts'
-import type { Due, TargetName } from './next.ts'
+import type { Due, Part, TargetName } from './next.ts'
 import type { Session } from './ports.ts'
 import type { TokenSeen } from './token-watch.ts'
 import type { AgentState } from './state.ts'
@@ -22,6 +22,8 @@ export type Memory = {
   pending: PendingEnrolment | undefined
   /** Open for `identity`. */
   session?: Session
+  /** Of earlier identities, closed when nothing uses them any more. */
+  retired: Session[]
   token: TokenSeen & { status: TokenStatus }
   /** Digest of the token that `connect` is about: with another one it begins anew. */
   connectToken?: string
@@ -40,12 +42,16 @@ export type Memory = {
   state: AgentState
   /** What the store has of it, as JSON. */
   storedState: string
+  /** Ends with the last save of the state so far. */
+  saving: Promise<void>
   /** Attempts so far; connectDue() makes of it when the next one is due. */
   connect: Due
   renew: Due
   label: Due
   sources: Partial<Record<Source, SourceMemory>>
   targets: Record<TargetName, TargetMemory>
+  /** What is being worked on. */
+  running: Map<Part, Running>
   /** Latest first. */
   history: HistoryEntry[]
   /** Server time minus ours; undefined until an answer tells it. */
@@ -56,7 +62,17 @@ export type Memory = {
   lookedAt: Instant
 }
 
+export type Running = {
+  state: State
+  why: string
+  since: Instant
+  /** It became due anew while it ran: what it was begun with is old. */
+  again?: boolean
+}
+
 export type SourceMemory = Due & {
+  /** When the last fetch ended, well or not. */
+  lastAttempt?: Instant
   lastSuccess?: Instant
   requests?: number
 }
@@ -73,6 +89,21 @@ export type TargetMemory = Due & {
 
 /** Keeps the latest 50; older ones are in the log. */
 const HISTORY = 50
+
+/** The parts of a sync, each with its due. */
+export function syncParts({ sources, targets }: Memory): [Part, Due][] {
+  return [
+    ...Object.entries(sources).map(([name, due]): [Part, Due] => [name as Source, due]),
+    ...Object.entries(targets).map(([name, due]): [Part, Due] => [`target ${name}`, due]),
+  ]
+}
+
+/** Due now; what is under way is begun again when it has ended, as it does not know of what came since. */
+export function makeDue({ running }: Memory, [part, due]: [Part, Due], now: Instant): void {
+  due.nextAt = now
+  const job = running.get(part)
+  if (job !== undefined) job.again = true
+}
 
 export function remember(memory: Memory, entry: HistoryEntry): void {
   memory.history = [entry, ...memory.history].slice(0, HISTORY)

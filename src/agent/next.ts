@@ -1,5 +1,5 @@
 import type { Duration, Instant } from '../model/time.ts'
-import { NEVER } from '../model/time.ts'
+import { NEVER, SECOND } from '../model/time.ts'
 import type { Problem } from '../model/problem.ts'
 import type { Source } from '../model/status.ts'
 
@@ -12,6 +12,9 @@ export type Due = {
 }
 
 export type TargetName = string
+
+/** What can be worked on beside everything else, by one job at a time. */
+export type Part = 'identity' | 'label' | Source | `target ${TargetName}`
 
 export type Facts = {
   now: Instant
@@ -27,47 +30,83 @@ export type Facts = {
   label: Due
   sources: Partial<Record<Source, Due>>
   targets: Record<TargetName, Due>
+  /** What is being worked on, and since when: not begun again before it has ended. */
+  running: ReadonlyMap<Part, Instant>
 }
 
 export type Decision =
   | { state: 'sync'; fetch: Source[]; apply: TargetName[]; why: string }
   | { state: 'connect' | 'label' | 'renew'; why: string }
-  | { state: 'idle'; until: Instant; why: string }
+  | Idle
+
+export type Idle = { state: 'idle'; until: Instant; why: string }
+
+/** A target waits so long for a fetch that is under way and may bring it something new; then it is repaired without. */
+const NEWS: Duration = 15 * SECOND
 
 /**
- * What to do now: the only place where a state is chosen. Pure: no I/O, no clock, no randomness.
+ * What to begin now: the only place where a state is chosen. Pure: no I/O, no clock, no randomness.
  *
  * The order is the order of what an operator fears: without an identity nothing else works, so it comes first;
- * renewing it comes before using it; labels are the least urgent. Each part is due, fails and backs off on its own.
+ * renewing it comes before using it; labels are the least urgent. Each part is due, fails and backs off on its own, and
+ * one that takes its time holds up no other.
  */
 export function next(f: Facts): Decision {
   if (!f.owner) return { state: 'idle', until: NEVER, why: 'another agent is in charge' }
-  if (f.connect.nextAt <= f.now) return { state: 'connect', why: connectReason(f) }
-  if (f.identity && f.renew.nextAt <= f.now)
-    return { state: 'renew', why: 'the certificate is due' }
+  if (!f.running.has('identity')) {
+    if (f.connect.nextAt <= f.now) return { state: 'connect', why: connectReason(f) }
+    if (f.identity && f.renew.nextAt <= f.now)
+      return { state: 'renew', why: 'the certificate is due' }
+  }
   if (!f.paused) {
     const sync = nextSync(f)
     if (sync !== undefined) return sync
-    if (f.identity && f.label.nextAt <= f.now)
+    if (f.identity && f.label.nextAt <= f.now && !f.running.has('label'))
       return { state: 'label', why: 'the labels of the runtime differ' }
   }
   return idle(f)
 }
 
 function nextSync(f: Facts): Decision | undefined {
-  const isDue = ([, due]: [string, Due]) => due.nextAt <= f.now
-  const sources = Object.entries(f.sources) as [Source, Due][]
-  const fetch = f.identity ? sources.filter(isDue).map(([name]) => name) : []
-  // A fetch may bring something new for every target; one that failed waits for its own time.
-  const wanted = ([, due]: [string, Due]) =>
-    due.nextAt <= f.now || (fetch.length > 0 && due.failures === 0)
-  const apply = Object.entries(f.targets)
-    .filter(wanted)
-    .map(([name]) => name)
-  if (fetch.length > 0) return { state: 'sync', fetch, apply, why: 'the sources are due' }
-  if (f.snapshot && apply.length > 0)
-    return { state: 'sync', fetch, apply, why: 'the targets are due' }
+  const fetch = f.identity ? free(f, sourcesOf(f)).filter(([, due]) => due.nextAt <= f.now) : []
+  if (fetch.length > 0)
+    return {
+      state: 'sync',
+      fetch: fetch.map(([name]) => name),
+      apply: [],
+      why: 'the sources are due',
+    }
+  const apply = f.snapshot
+    ? free(f, targetsOf(f)).filter(([, due]) => atOrAfterNews(f, due) <= f.now)
+    : []
+  if (apply.length > 0)
+    return {
+      state: 'sync',
+      fetch: [],
+      apply: apply.map(([name]) => name),
+      why: 'the targets are due',
+    }
   return undefined
+}
+
+type Entry<Name extends string> = [Name, Due, Part]
+
+function sourcesOf({ sources }: Facts): Entry<Source>[] {
+  const all = Object.entries(sources) as [Source, Due][]
+  return all.map(([name, due]) => [name, due, name])
+}
+
+function targetsOf({ targets }: Facts): Entry<TargetName>[] {
+  return Object.entries(targets).map(([name, due]) => [name, due, `target ${name}`])
+}
+
+function free<Name extends string>({ running }: Facts, parts: Entry<Name>[]): Entry<Name>[] {
+  return parts.filter(([, , part]) => !running.has(part))
+}
+
+function atOrAfterNews(f: Facts, { nextAt }: Due): Instant {
+  const fetching = sourcesOf(f).map(([name]) => f.running.get(name) ?? -Infinity)
+  return Math.max(nextAt, ...fetching.map((since) => since + NEWS))
 }
 
 function connectReason(f: Facts): string {
@@ -77,17 +116,16 @@ function connectReason(f: Facts): string {
     : 'there is no usable identity'
 }
 
-function idle(f: Facts): Decision {
-  const sources = f.identity && !f.paused ? dues(f.sources) : []
-  const targets = f.snapshot && !f.paused ? dues(f.targets) : []
-  const label = f.identity && !f.paused ? [f.label.nextAt] : []
+function idle(f: Facts): Idle {
+  const active = !f.paused
+  const sources = f.identity && active ? free(f, sourcesOf(f)).map(([, due]) => due.nextAt) : []
+  const targets =
+    f.snapshot && active ? free(f, targetsOf(f)).map(([, due]) => atOrAfterNews(f, due)) : []
+  const label = f.identity && active && !f.running.has('label') ? [f.label.nextAt] : []
   const renew = f.identity ? [f.renew.nextAt] : []
-  const until = Math.min(f.connect.nextAt, ...renew, ...label, ...sources, ...targets)
+  const identity = f.running.has('identity') ? [] : [f.connect.nextAt, ...renew]
+  const until = Math.min(NEVER, ...identity, ...label, ...sources, ...targets)
   return { state: 'idle', until, why: idleReason(f) }
-}
-
-function dues(all: Record<string, Due>): Instant[] {
-  return Object.values(all).map((due) => due.nextAt)
 }
 
 function idleReason(f: Facts): string {

@@ -37,9 +37,19 @@ export interface TokenSource {
   read(): Promise<Secret | undefined>
 }
 
-/** Mutual exclusion between agents on one state. Throws already_running where waiting makes no sense. */
+/** Mutual exclusion between agents on one state. */
 export interface Ownership {
-  acquire(signal: AbortSignal): Promise<{ release(): Promise<void> }>
+  /**
+   * Waits until this agent is in charge, and says by `waiting` why it is not, whenever that changes. Throws
+   * already_running where waiting makes no sense, and on what keeps the agent from running at all.
+   */
+  acquire(signal: AbortSignal, waiting: (why: string) => void): Promise<Owned>
+}
+
+export type Owned = {
+  /** Aborted when another agent may be in charge: from then on nothing is written. */
+  lost: AbortSignal
+  release(): Promise<void>
 }
 
 /** The last complete snapshot, kept over restarts. */

@@ -1,10 +1,12 @@
 import type { Identity } from '../model/identity.ts'
+import type { Source } from '../model/status.ts'
 import { renewalCap } from '../model/backoff.ts'
 import type { AgentError } from '../model/problem.ts'
 import { nextRenewal, remainingLife, renewalOffset } from '../model/renewal.ts'
 import { MINUTE, SECOND, formatInstant } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
 import type { Deps } from './deps.ts'
+import { makeDue } from './memory.ts'
 import type { Memory } from './memory.ts'
 import { notDue, succeeded } from './next.ts'
 import { noteDone, noteFailure, retryLater, saveState } from './retry.ts'
@@ -37,12 +39,17 @@ export function recordLeap(memory: Memory, now: Instant): void {
   memory.clockFrom = now
 }
 
-/** Opens the connections of the present identity, and ends those of the one before. */
-export async function openSession(deps: Deps, memory: Memory): Promise<void> {
-  const before = memory.session
-  if (memory.identity !== undefined) memory.session = deps.compass.session(memory.identity)
-  // Renewed or not, an open connection goes on with the certificate that it was made with.
-  await before?.close()
+/** Opens the connections of the present identity; those before it end with the last job that uses them. */
+export function openSession(deps: Deps, memory: Memory): void {
+  if (memory.session !== undefined) memory.retired.push(memory.session)
+  if (memory.identity === undefined) delete memory.session
+  else memory.session = deps.compass.session(memory.identity)
+}
+
+/** Renewed or not, an open connection goes on with the certificate that it was made with: it has to be closed. */
+export async function closeRetired({ retired, running }: Memory): Promise<void> {
+  const used = [...running.keys()].some((part) => !part.startsWith('target '))
+  if (!used) await Promise.all(retired.splice(0).map((session) => session.close()))
 }
 
 /** When the present identity is to be renewed. */
@@ -79,34 +86,33 @@ export async function recordEnrolled(
 ): Promise<void> {
   const { pending } = memory
   const resumed = pending?.stage === 'signed' && pending.chain === identity.chain
-  const enrolledWith = resumed ? pending.token?.digest : memory.token.digest
+  // Not the one that lies there now: that may have changed since.
+  const enrolledWith = resumed ? pending.token?.digest : memory.connectToken
   memory.reconnect = false
   memory.connect = succeeded(deps.clock.now())
   if (memory.snapshot?.runtimeId !== identity.runtimeId) delete memory.snapshot
-  await adopt(deps, memory, identity)
-  for (const source of Object.values(memory.sources))
-    Object.assign(source, succeeded(deps.clock.now()), { failure: undefined })
+  adopt(deps, memory, identity)
+  const now = deps.clock.now()
+  for (const [name, source] of Object.entries(memory.sources)) {
+    Object.assign(source, succeeded(now), { failure: undefined })
+    makeDue(memory, [name as Source, source], now)
+  }
   noteDone(deps, memory, `enrolled as runtime ${identity.runtimeId}`, factsOfIdentity(identity))
   await saveState(deps, memory, enrolledWith === undefined ? {} : { enrolledWith })
 }
 
 /** The identity was replaced by one for the same runtime. */
-export async function recordAdopted(
-  deps: Deps,
-  memory: Memory,
-  identity: Identity,
-  why: string,
-): Promise<void> {
-  await adopt(deps, memory, identity)
+export function recordAdopted(deps: Deps, memory: Memory, identity: Identity, why: string): void {
+  adopt(deps, memory, identity)
   noteDone(deps, memory, why, factsOfIdentity(identity))
 }
 
-async function adopt(deps: Deps, memory: Memory, identity: Identity): Promise<void> {
+function adopt(deps: Deps, memory: Memory, identity: Identity): void {
   memory.identity = identity
   memory.obtainedAt = deps.clock.now()
   delete memory.identityProblem
   planRenewal(deps, memory)
-  await openSession(deps, memory)
+  openSession(deps, memory)
 }
 
 function factsOfIdentity(identity: Identity): Record<string, string> {

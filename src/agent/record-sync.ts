@@ -10,7 +10,7 @@ import type { ApplyOutcome } from './apply.ts'
 import type { Deps } from './deps.ts'
 import type { FetchOutcome } from './fetch.ts'
 import { labelDifferences } from './label.ts'
-import { remember } from './memory.ts'
+import { makeDue, remember, syncParts } from './memory.ts'
 import type { Memory, SourceMemory, TargetMemory } from './memory.ts'
 import { notDue, succeeded } from './next.ts'
 import type { TargetName } from './next.ts'
@@ -32,9 +32,13 @@ export async function recordFetched(
   memory.runtimeLabels = runtimeLabels
   memory.sources[source] = {
     ...succeeded(now + deps.settings.interval),
+    lastAttempt: now,
     lastSuccess: now,
     requests,
   }
+  // It may bring something new for every target; one that failed waits for its own time.
+  for (const part of syncParts(memory))
+    if (part[0].startsWith('target ') && part[1].failures === 0) makeDue(memory, part, now)
   for (const entry of history) remember(memory, entry)
   const applications = snapshot.applications.length
   deps.log[changed ? 'info' : 'debug'](`fetched ${applications} applications`, {
@@ -59,7 +63,8 @@ export function recordFetchFailed(
   error: AgentError,
 ): void {
   const before = sourceOf(memory, source)
-  const after = { ...before, ...retryLater(deps, before, error) }
+  const lastAttempt = deps.clock.now()
+  const after = { ...before, ...retryLater(deps, before, error), lastAttempt }
   memory.sources[source] = after
   noteFailure(deps, memory, source, { before, after, error })
 }

@@ -7,6 +7,7 @@ import { remember } from './memory.ts'
 import type { Memory } from './memory.ts'
 import { failed } from './next.ts'
 import type { Due } from './next.ts'
+import type { AgentState } from './state.ts'
 
 /** What a person mends on this machine, without telling anybody: looking again costs nobody else anything. */
 const LOCAL: ReadonlySet<Code> = new Set<Code>([
@@ -84,28 +85,39 @@ export function noteRecovery(deps: Deps, part: string, { failures }: Due): void 
  * Takes over what must survive a restart, and stores it when it differs from what is stored: what a full disk refused is
  * stored with the next pass.
  */
-export async function saveState(
+export function saveState(
   deps: Deps,
   memory: Memory,
   change: Partial<Memory['state']>,
 ): Promise<void> {
   memory.state = { ...memory.state, ...change }
-  const text = JSON.stringify(memory.state)
-  if (text === memory.storedState) return
-  await deps.states.save(memory.state)
-  memory.storedState = text
+  return oneByOne(memory, () => store(deps, memory, memory.state))
 }
 
 /** What is promised to a person: it counts only once it is stored. */
-export async function promiseState(
+export function promiseState(
   deps: Deps,
   memory: Memory,
-  change: Partial<Memory['state']>,
+  change: (state: AgentState) => Partial<AgentState>,
 ): Promise<void> {
-  const state = { ...memory.state, ...change }
+  return oneByOne(memory, async () => {
+    await store(deps, memory, { ...memory.state, ...change(memory.state) })
+    memory.state = { ...memory.state, ...change(memory.state) }
+  })
+}
+
+/** Parts that end at the same time must not store an older state over a newer one. */
+function oneByOne(memory: Memory, save: () => Promise<void>): Promise<void> {
+  const saved = memory.saving.then(save)
+  memory.saving = saved.catch(() => undefined)
+  return saved
+}
+
+async function store(deps: Deps, memory: Memory, state: AgentState): Promise<void> {
+  const text = JSON.stringify(state)
+  if (text === memory.storedState) return
   await deps.states.save(state)
-  memory.state = state
-  memory.storedState = JSON.stringify(state)
+  memory.storedState = text
 }
 
 /** Says once that the agent waits for a person, when no failed step has said it. */

@@ -1,5 +1,6 @@
 import type { Duration } from '../model/time.ts'
 import type { Deps } from './deps.ts'
+import { syncParts } from './memory.ts'
 import type { Memory } from './memory.ts'
 import type { Due } from './next.ts'
 import { planRenewal } from './record-identity.ts'
@@ -13,8 +14,8 @@ export function recordSetBack(deps: Deps, memory: Memory, by: Duration): void {
   memory.planeAskedAt -= by
   memory.connect = earlier(memory.connect)
   memory.label = earlier(memory.label)
-  for (const due of [...Object.values(memory.sources), ...Object.values(memory.targets)])
-    due.nextAt -= by
+  for (const [, due] of syncParts(memory)) due.nextAt -= by
+  for (const job of memory.running.values()) job.since -= by
   if (memory.renew.failures > 0) memory.renew = earlier(memory.renew)
   else planRenewal(deps, memory)
 }

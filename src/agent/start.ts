@@ -3,11 +3,41 @@ import type { Problem } from '../model/problem.ts'
 import { notDue, succeeded } from './next.ts'
 import type { Deps } from './deps.ts'
 import { openSession, planRenewal } from './record-identity.ts'
+import { initialState } from './state.ts'
 import type { Memory, TargetMemory } from './memory.ts'
+
+/** Nothing is known yet, and nothing may be done. */
+export function blankMemory(deps: Deps): Memory {
+  const now = deps.clock.now()
+  return {
+    startedAt: now,
+    owner: false,
+    pending: undefined,
+    retired: [],
+    token: { status: 'none' },
+    reconnect: false,
+    planeAskedAt: 0,
+    clockFrom: 0,
+    snapshotProblems: [],
+    credentialsHeld: [],
+    state: initialState,
+    storedState: '',
+    saving: Promise.resolve(),
+    connect: succeeded(now),
+    renew: notDue,
+    label: notDue,
+    sources: { director: succeeded(now) },
+    targets: Object.fromEntries(
+      deps.targets.map((target) => [target.name, freshTarget(target.kind, now)]),
+    ),
+    running: new Map(),
+    history: [],
+    lookedAt: now,
+  }
+}
 
 /** Learns again what the last run knew. What cannot be read is a problem to show: the agent starts all the same. */
 export async function openMemory(deps: Deps): Promise<Memory> {
-  const now = deps.clock.now()
   const loaded = await readable(() => deps.store.load())
   const pending = await readable(() => deps.store.loadPending())
   const { snapshot, problem: snapshotProblem } = await deps.snapshots.load()
@@ -17,31 +47,17 @@ export async function openMemory(deps: Deps): Promise<Memory> {
   const foreign =
     snapshot !== undefined && identity !== undefined && snapshot.runtimeId !== identity.runtimeId
   const memory: Memory = {
-    startedAt: now,
+    ...blankMemory(deps),
     owner: true,
     ...(identity === undefined ? {} : { identity }),
     ...(identityProblem === undefined ? {} : { identityProblem }),
     pending: pending.value,
     ...(snapshot === undefined || foreign ? {} : { snapshot }),
-    token: { status: 'none' },
-    reconnect: false,
-    planeAskedAt: 0,
-    clockFrom: 0,
     snapshotProblems: snapshotProblem === undefined ? [] : [snapshotProblem],
-    credentialsHeld: [],
     state,
     storedState: JSON.stringify(state),
-    connect: succeeded(now),
-    renew: notDue,
-    label: notDue,
-    sources: { director: succeeded(now) },
-    targets: Object.fromEntries(
-      deps.targets.map((target) => [target.name, freshTarget(target.kind, now)]),
-    ),
-    history: [],
-    lookedAt: now,
   }
-  await openSession(deps, memory)
+  openSession(deps, memory)
   planRenewal(deps, memory)
   return memory
 }

@@ -44,8 +44,7 @@ export function statusOf(
     pid: frame.pid,
     startedAt: memory.startedAt,
     at: now,
-    state: decision.state,
-    why: decision.why,
+    ...doing(memory, decision),
     nextAt: decision.state === 'idle' ? decision.until : now,
     standby: !memory.owner,
     paused: memory.state.paused,
@@ -54,17 +53,29 @@ export function statusOf(
     ...optional('directorUrl', identity?.plane.directorUrl),
     ...optional('identity', identityStatus(memory, now)),
     token: memory.token.status,
+    running: [...memory.running].map(([part, { state, since }]) => ({ part, state, since })),
     sources: Object.entries(memory.sources).map(([name, source]) =>
       sourceStatus(name as Source, source, memory),
     ),
     targets: Object.entries(memory.targets).map(([name, target]) => targetStatus(name, target)),
     labels: labelStatus(frame.labels, memory.runtimeLabels),
     applications: applicationStatuses(memory),
+    failing: {
+      ...optional('connect', connectDue(memory, now).failure),
+      ...optional('renew', memory.renew.failure),
+      ...optional('label', memory.label.failure),
+    },
     problems: problemsOf(memory, now),
     history: memory.history,
     ...optional('clockSkew', clockSkew),
     insecure: frame.insecure,
   }
+}
+
+/** What goes on beside the loop counts before what the loop waits for. */
+function doing({ running }: Memory, { state, why }: Decision): Pick<Status, 'state' | 'why'> {
+  const job = running.get('identity') ?? [...running.values()][0]
+  return job === undefined ? { state, why } : { state: job.state, why: job.why }
 }
 
 function identityStatus(
@@ -88,6 +99,7 @@ function sourceStatus(name: Source, source: SourceMemory, { snapshot }: Memory):
     name,
     nextAt: source.nextAt,
     failures: source.failures,
+    ...optional('lastAttempt', source.lastAttempt),
     ...optional('lastSuccess', source.lastSuccess),
     ...optional('requests', source.requests),
     ...optional('applications', applications?.length),

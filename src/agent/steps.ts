@@ -1,9 +1,11 @@
 import type { Call } from '../clients/connector.ts'
 import { renew } from '../identity/renewal.ts'
+import type { Identity } from '../model/identity.ts'
+import { AgentError } from '../model/problem.ts'
 import type { Source } from '../model/status.ts'
 import { applyTarget } from './apply.ts'
 import { enrolStep, findPlaneStep } from './connect.ts'
-import type { Deps } from './deps.ts'
+import type { AgentSettings, Deps } from './deps.ts'
 import { fetchDirector } from './fetch.ts'
 import { label } from './label.ts'
 import type { Memory } from './memory.ts'
@@ -37,7 +39,7 @@ export async function findPlane(deps: Deps, memory: Memory, call: Call): Promise
   memory.planeAskedAt = deps.clock.now()
   const moved = await findPlaneStep(deps, memory, call)
   if (moved === undefined) return
-  await recordAdopted(deps, memory, moved, 'Compass has moved')
+  recordAdopted(deps, memory, moved, 'Compass has moved')
   makeSyncDue(deps, memory)
 }
 
@@ -56,7 +58,7 @@ export async function renewOnce(deps: Deps, memory: Memory, call: Call): Promise
       makeKey: deps.makeKey,
       call,
     })
-    await recordAdopted(deps, memory, renewed, 'the certificate was renewed')
+    recordAdopted(deps, memory, renewed, 'the certificate was renewed')
   } finally {
     // A certificate that could not be proved yet may be all that is left when the present one expires.
     await readJournal(deps, memory)
@@ -80,6 +82,7 @@ export async function fetchFrom(
 ): Promise<void> {
   const { session, identity } = memory
   if (session === undefined || identity === undefined) return
+  refuseOtherRuntime(deps.settings, identity)
   const outcome = await fetchDirector(
     {
       director: session.director,
@@ -92,7 +95,16 @@ export async function fetchFrom(
     },
     call,
   )
+  // Enrolled anew meanwhile, for another runtime: what was fetched is not for it, and it is fetched again.
+  if (memory.identity?.runtimeId !== identity.runtimeId) return
   await recordFetched(deps, memory, source, outcome)
+}
+
+/** Another runtime is meant now: what this identity would bring is not for it. What is there stays as it is. */
+function refuseOtherRuntime({ runtimeId: wanted }: AgentSettings, { runtimeId }: Identity): void {
+  if (wanted === undefined || wanted.toLowerCase() === runtimeId.toLowerCase()) return
+  const message = `Cannot read the applications: this identity is of runtime ${runtimeId}, and the configuration names ${wanted}`
+  throw new AgentError('runtime_mismatch', message)
 }
 
 export async function applyTo(

@@ -1,6 +1,7 @@
 import { AgentError } from '../model/problem.ts'
 import { isUsable } from './connect.ts'
 import type { Deps } from './deps.ts'
+import { makeDue, syncParts } from './memory.ts'
 import type { Memory } from './memory.ts'
 import { succeeded } from './next.ts'
 import type { Trigger } from './ports.ts'
@@ -33,7 +34,7 @@ export async function obey(deps: Deps, memory: Memory, trigger: Trigger): Promis
       return
     case 'pause':
     case 'resume':
-      await promiseState(deps, memory, { paused: trigger.kind === 'pause' })
+      await promiseState(deps, memory, () => ({ paused: trigger.kind === 'pause' }))
       noteDone(deps, memory, `${trigger.kind}d by an operator`)
       return
     case 'approve':
@@ -44,8 +45,7 @@ export async function obey(deps: Deps, memory: Memory, trigger: Trigger): Promis
 /** Sources and targets are due now. */
 export function makeSyncDue(deps: Deps, memory: Memory): void {
   const now = deps.clock.now()
-  for (const due of [...Object.values(memory.sources), ...Object.values(memory.targets)])
-    due.nextAt = now
+  for (const part of syncParts(memory)) makeDue(memory, part, now)
 }
 
 async function approve(deps: Deps, memory: Memory, hash: string): Promise<void> {
@@ -56,9 +56,10 @@ async function approve(deps: Deps, memory: Memory, hash: string): Promise<void> 
   if (!held.some((one) => one.hash === hash)) {
     throw new AgentError('approval_unknown', `Cannot approve ${hash}: nothing is held under it`)
   }
-  const approvals = memory.state.approvals.filter((approval) => approval.hash !== hash)
   const approval = { hash, at: deps.clock.now() }
-  await promiseState(deps, memory, { approvals: [...approvals, approval] })
+  await promiseState(deps, memory, ({ approvals }) => ({
+    approvals: [...approvals.filter((one) => one.hash !== hash), approval],
+  }))
   makeSyncDue(deps, memory)
   noteDone(deps, memory, `an operator approved ${hash}`)
 }

@@ -160,7 +160,7 @@ function diskOwnership(directory: string, owned: () => Promise<void>): Ownership
       // What a killed process was writing; only now, as it might have been the owner's.
       await inState(directory, () => removeTemporary(directory))
       await inState(directory, owned)
-      return lock
+      return { lost: new AbortController().signal, release: () => lock.release() }
     },
   }
 }

@@ -12,6 +12,7 @@ import { loadConfig } from './load-config.ts'
 import { withConfig, withExample } from './options.ts'
 import type { ConfigOption } from './options.ts'
 import { note } from './terminal.ts'
+import { ownNow } from './own.ts'
 
 /** The two ends of a connection, each done by this process under the lock of the agent. */
 export function registerConnect(program: Command): void {
@@ -52,7 +53,7 @@ async function connectOnce(config: Config): Promise<void> {
 
 async function disconnectOnce(config: Config, localOnly: boolean): Promise<void> {
   const { deps } = await compose({ ...config, targets: [] }, () => [])
-  const owned = await deps.ownership.acquire(new AbortController().signal)
+  const owned = await ownNow(deps.ownership)
   try {
     const loaded = await deps.store.load()
     if (loaded === undefined) {

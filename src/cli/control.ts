@@ -15,6 +15,7 @@ import { withConfig, withExample, withJson } from './options.ts'
 import type { ConfigOption, JsonOption } from './options.ts'
 import { UMASK } from './run.ts'
 import { EXIT, note, printJson, printProblem } from './terminal.ts'
+import { ownNow } from './own.ts'
 
 type Verb = { name: Asked['kind']; description: string; done: string }
 
@@ -106,7 +107,7 @@ async function pauseHere(config: Config, paused: boolean): Promise<Outcome> {
   setUmask(UMASK)
   const { directory } = config.identity
   const { deps, log } = await compose(quietly(config), () => [])
-  const owned = await deps.ownership.acquire(new AbortController().signal)
+  const owned = await ownNow(deps.ownership)
   try {
     await deps.states.save({ ...(await deps.states.load()), paused })
     const last = await lastStatus(directory)

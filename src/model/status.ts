@@ -28,10 +28,14 @@ export type Status = {
   directorUrl?: string
   identity?: IdentityStatus
   token: TokenStatus
+  /** What is being worked on now. */
+  running: RunningStatus[]
   sources: SourceStatus[]
   targets: TargetStatus[]
   labels: LabelStatus[]
   applications: ApplicationStatus[]
+  /** What fails of the agent's own work; sources and targets have theirs. */
+  failing: { connect?: Problem; renew?: Problem; label?: Problem }
   /** What is wrong now, worst first. */
   problems: Problem[]
   /** What happened, latest first, at most 50. */
@@ -41,6 +45,9 @@ export type Status = {
   /** Set when agent.yaml switches TLS verification off. */
   insecure: boolean
 }
+
+/** `part`: identity, label, a source, or `target <name>`. */
+export type RunningStatus = { part: string; state: State; since: Instant }
 
 export type IdentityStatus = {
   fingerprint: string
@@ -57,6 +64,8 @@ export type TokenStatus = 'none' | 'unspent' | 'in-use' | 'refused' | 'spent' | 
 
 export type SourceStatus = {
   name: Source
+  /** When the last fetch ended, well or not. */
+  lastAttempt?: Instant
   /** Last complete fetch. */
   lastSuccess?: Instant
   nextAt: Instant

@@ -17,7 +17,7 @@ export type StatusView = {
   usage(): ProcessUsage
 }
 
-/** Longer than any legal silence: one request may take 120 s. */
+/** The loop reports every few seconds whatever it waits for; one long computation or a suspended machine is no reason to die. */
 const STUCK_AFTER: Duration = 3 * MINUTE
 
 const HEADERS = {

@@ -1,13 +1,25 @@
 import type { Reporter } from '../agent/ports.ts'
 import type { Status } from '../model/status.ts'
-import { HOUR } from '../model/time.ts'
+import { HOUR, SECOND } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
 import { readText, writeAtomic } from '../runtime/files.ts'
 import type { Log } from '../runtime/log.ts'
 import { join } from '../runtime/path.ts'
 
 /** Members of a status that only tell the time. */
-const TIMES = new Set(['at', 'nextAt', 'lastSuccess', 'renewAt', 'clockSkew', 'state', 'why'])
+const TIMES = new Set([
+  'at',
+  'nextAt',
+  'lastSuccess',
+  'renewAt',
+  'clockSkew',
+  'state',
+  'why',
+  'running',
+])
+
+/** What has been going on for longer may never end: then the file must not stay as it was before. */
+const LONG = 15 * SECOND
 
 /**
  * Keeps `<state>/status.json` for `agent status` when no agent runs: written when anything but a time changes, hourly,
@@ -18,7 +30,8 @@ export function statusFile(directory: string, log: Log): Reporter {
   let written: { content: string; at: Instant } | undefined
   return {
     async report(status, final) {
-      if (status.state !== 'idle') return
+      const busy = status.running.some(({ since }) => status.at - since < LONG)
+      if (busy && !final) return
       const content = contentOf(status)
       const due =
         written === undefined || written.content !== content || status.at - written.at >= HOUR

@@ -2,7 +2,7 @@ import { openCompass } from '../../src/agent/compass.ts'
 import type { CompassOptions } from '../../src/agent/compass.ts'
 import type { AgentSettings } from '../../src/agent/deps.ts'
 import { runLoop } from '../../src/agent/loop.ts'
-import type { Asked, TriggerOutcome } from '../../src/agent/ports.ts'
+import type { Asked, Ownership, TriggerOutcome } from '../../src/agent/ports.ts'
 import { createAuthorities } from '../../src/devplane/authority.ts'
 import type { Landscape } from '../../src/devplane/landscape.ts'
 import { openPlane } from '../../src/devplane/plane.ts'
@@ -141,6 +141,7 @@ export type AgentOptions = {
   targets?: Target[]
   clock?: Clock
   settings?: Partial<AgentSettings>
+  ownership?: Ownership
   compass?: Partial<CompassOptions>
   /** Makes RSA keys as the product does, instead of using a few in turn. */
   ownKeys?: boolean
@@ -224,7 +225,13 @@ export class TestAgent implements AsyncDisposable {
         targets,
         reporters: [{ report: (status, final) => this.#heard(status, final) }],
         triggers: this.#queue,
-        ownership: { acquire: () => Promise.resolve({ release: () => this.#release() }) },
+        ownership: options.ownership ?? {
+          acquire: () =>
+            Promise.resolve({
+              lost: new AbortController().signal,
+              release: () => this.#release(),
+            }),
+        },
       },
       this.#stop.signal,
     )
@@ -245,6 +252,7 @@ export class TestAgent implements AsyncDisposable {
 
   #heard(status: Status, final: boolean): Promise<void> {
     this.statuses.push(status)
+    if (this.clock !== systemClock) this.world.clock.busy = status.running.length > 0
     this.#final ||= final
     const heard = this.#waiters.filter(({ holds }) => holds(status))
     this.#waiters = this.#waiters.filter((waiter) => !heard.includes(waiter))

@@ -8,7 +8,8 @@ type Sleeper = { at: Instant; wake: () => void }
 const PATIENCE = 15_000
 
 /**
- * A clock in step with one loop: time passes only while the loop waits, however long its real requests take.
+ * A clock in step with one loop: time passes only while the loop waits and nothing goes on beside it, however long its
+ * real requests take.
  *
  * TLS looks at the real clock. A certificate that is signed by this clock's time works on the wire as long as the real
  * time lies in its life; hence the start in the past, two thirds of the 90 days that a certificate lives.
@@ -17,6 +18,8 @@ export class LoopClock implements Clock {
   #now: Instant
   #sleeper: Sleeper | undefined
   #arrived: (() => void)[] = []
+  /** Jobs go on beside the loop, as it last reported: its waiting is no rest. */
+  busy = false
 
   constructor(start: Instant = Date.now() - 60 * DAY) {
     this.#now = start
@@ -38,13 +41,30 @@ export class LoopClock implements Clock {
       if (this.#sleeper !== undefined) throw new Error('two loops share one clock')
       this.#sleeper = sleeper
       signal.addEventListener('abort', wake, { once: true })
-      for (const arrived of this.#arrived.splice(0)) arrived()
+      if (!this.busy) this.#arrive()
     })
   }
 
-  /** Resolves when the loop waits: everything that was due is done. */
+  #arrive(): void {
+    for (const arrived of this.#arrived.splice(0)) arrived()
+  }
+
+  /** Lets time pass although jobs go on, which take no notice of it. */
+  async elapse(length: Duration): Promise<void> {
+    const end = this.#now + length
+    for (;;) {
+      // The loop is on its way to its next wait.
+      while (this.#sleeper === undefined) await Bun.sleep(1)
+      if (this.#sleeper.at > end) break
+      this.#now = Math.max(this.#now, this.#sleeper.at)
+      this.#sleeper.wake()
+    }
+    this.#now = end
+  }
+
+  /** Resolves when the loop waits and no job goes on: everything that was due is done. */
   async atRest(): Promise<void> {
-    if (this.#sleeper !== undefined) return
+    if (this.#sleeper !== undefined && !this.busy) return
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>((resolve, reject) => {
       this.#arrived.push(resolve)

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { failed, next, notDue, succeeded } from '../../src/agent/next.ts'
-import type { Decision, Due, Facts } from '../../src/agent/next.ts'
+import type { Decision, Due, Facts, Part } from '../../src/agent/next.ts'
 import { problem } from '../../src/model/problem.ts'
 import { NEVER } from '../../src/model/time.ts'
 
@@ -22,6 +22,7 @@ function facts(change: Partial<Facts> = {}): Facts {
     label: notDue,
     sources: { director: succeeded(later) },
     targets: { files: succeeded(later) },
+    running: new Map(),
     ...change,
   }
 }
@@ -56,17 +57,54 @@ const table: [string, Partial<Facts>, Partial<Decision>][] = [
   ['renewing comes before syncing', { renew: due, sources: { director: due } }, { state: 'renew' }],
   ['an expired identity cannot renew', { identity: false, renew: due }, { state: 'idle' }],
   [
-    'a due source is fetched and every healthy target applied',
-    { sources: { director: due } },
-    { state: 'sync', fetch: ['director'], apply: ['files'] },
+    'a due source is fetched, and a target that is due as well waits for what it brings',
+    { sources: { director: due }, targets: { files: due } },
+    { state: 'sync', fetch: ['director'], apply: [] },
   ],
   [
-    'a target that failed waits for its own time',
+    'while a fetch has just begun, a due target waits for it',
+    { renew: notDue, targets: { files: due }, running: new Map([['director', now]]) },
+    { state: 'idle', until: now + 15_000 },
+  ],
+  [
+    'a fetch that takes long holds up no target',
+    { targets: { files: due }, running: new Map([['director', now - 15_000]]) },
+    { state: 'sync', fetch: [], apply: ['files'] },
+  ],
+  [
+    'a target that takes long holds up neither the Director nor another target',
     {
-      sources: { director: due },
-      targets: { files: failed(succeeded(0), failure, now, 9000), other: succeeded(later) },
+      sources: { director: succeeded(later) },
+      targets: { files: due, other: due },
+      running: new Map([['target files', now - 60_000]]),
     },
-    { state: 'sync', fetch: ['director'], apply: ['other'] },
+    { state: 'sync', fetch: [], apply: ['other'] },
+  ],
+  [
+    'what is being fetched is not fetched a second time',
+    { sources: { director: due }, running: new Map([['director', now]]) },
+    { state: 'idle' },
+  ],
+  [
+    'the certificate is renewed while the Director does not answer and a target hangs',
+    {
+      renew: due,
+      running: new Map<Part, number>([
+        ['director', now - 400_000],
+        ['target files', now - 60_000],
+      ]),
+    },
+    { state: 'renew' },
+  ],
+  [
+    'one job at a time touches the identity',
+    { connect: due, renew: due, running: new Map([['identity', now]]) },
+    { state: 'idle', until: later },
+  ],
+  [
+    'labels that are being sent are not sent again',
+    { label: due, running: new Map([['label', now]]) },
+    { state: 'idle', until: later },
   ],
   [
     'a source that failed does not hold up a target',
@@ -115,6 +153,13 @@ describe('next', () => {
     label: anyDue,
     sources: fc.record({ director: anyDue }),
     targets: fc.dictionary(fc.constantFrom('a', 'b', 'c'), anyDue),
+    running: fc
+      .uniqueArray(fc.constantFrom<Part>('identity', 'label', 'director', 'target a', 'target b'))
+      .chain((parts) =>
+        fc
+          .array(fc.nat(now), { minLength: parts.length, maxLength: parts.length })
+          .map((since) => new Map(parts.map((part, i) => [part, since[i]!]))),
+      ),
   })
 
   test('an idle agent sleeps until some later time: it never spins', () => {
@@ -122,6 +167,23 @@ describe('next', () => {
       fc.property(anyFacts, (f) => {
         const decision = next(f)
         if (decision.state === 'idle') expect(decision.until).toBeGreaterThan(f.now)
+      }),
+    )
+  })
+
+  test('nothing is begun that is under way', () => {
+    fc.assert(
+      fc.property(anyFacts, (f) => {
+        const decision = next(f)
+        const begun: Part[] =
+          decision.state === 'sync'
+            ? [...decision.fetch, ...decision.apply.map((name): Part => `target ${name}`)]
+            : decision.state === 'label'
+              ? ['label']
+              : decision.state === 'idle'
+                ? []
+                : ['identity']
+        expect(begun.filter((part) => f.running.has(part))).toEqual([])
       }),
     )
   })
@@ -150,6 +212,7 @@ describe('next', () => {
           identity: true,
           connect: blocked,
           renew: blocked,
+          running: new Map(),
         }
         const decision = next({ ...quiet, sources: { director: blocked }, label: due, targets: {} })
         expect(decision.state).toBe('label')

@@ -183,10 +183,10 @@ describe('the state', () => {
     const known = memory()
     seen.full = true
     const approvals = [{ hash: 'h', at: NOW - HOUR }]
-    expect(await codeOf(promiseState(seen.deps, known, { approvals }))).toBe('disk_full')
+    expect(await codeOf(promiseState(seen.deps, known, () => ({ approvals })))).toBe('disk_full')
     expect(known.state.approvals).toEqual([])
     seen.full = false
-    await promiseState(seen.deps, known, { approvals })
+    await promiseState(seen.deps, known, () => ({ approvals }))
     await saveState(seen.deps, known, {})
     expect(seen.saved).toEqual([{ ...initialState, approvals }])
   })

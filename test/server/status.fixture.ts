@@ -28,6 +28,7 @@ export function statusFixture(change: Partial<Status> = {}): Status {
       condition: 'valid',
     },
     token: 'spent',
+    running: [],
     sources: [
       {
         name: 'director',
