@@ -194,6 +194,9 @@ export const PROBLEMS = {
   object_foreign: operator(
     'an object of this name is there that is not of this agent: rename or remove it',
   ),
+  object_in_use: operator(
+    'its application is gone, but something still refers to it: remove what refers; after a day it goes anyway',
+  ),
   internal: retry('this is a defect of the agent: please report it with its line in the log'),
 } as const satisfies Record<string, Entry>
 

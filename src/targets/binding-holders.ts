@@ -1,9 +1,9 @@
 import type { Application, Bundle } from '../model/application.ts'
 import type { Observed } from '../model/target.ts'
 
-/** Identity of a binding in a target that has one object for each. */
-export function bindingKey({ id }: Bundle): string {
-  return `binding/${id}`
+/** Identity of a binding in a target that has one object for each; what has no UTF-8 would not be found again. */
+export function bindingKey({ id }: Pick<Bundle, 'id'>): string {
+  return `binding/${id.toWellFormed()}`
 }
 
 /** Whose binding each key is: a second application with a bundle of the same id must not get at what is there. */
