@@ -13,14 +13,19 @@ export interface DigestKey {
 /** `<state>/digest.key`, 0600, 64 hex characters; a new one when there is none that fits. Writes nothing. */
 export async function openDigestKey(directory: string): Promise<DigestKey> {
   const path = join(directory, 'digest.key')
-  const stored = (await readText(path))?.trim()
-  if (stored !== undefined && /^[0-9a-f]{64}$/.test(stored)) {
-    return { key: new Secret(stored), keep: () => Promise.resolve() }
-  }
-  const made = hex(randomBytes(32))
+  const stored = parseDigestKey(await readText(path))
+  if (stored !== undefined) return { key: new Secret(stored), keep: () => Promise.resolve() }
+  const made = makeDigestKey()
   return { key: new Secret(made), keep: () => writeAtomic(path, `${made}\n`) }
 }
 
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+/** A new key: 64 hex characters. */
+export function makeDigestKey(): string {
+  return Array.from(randomBytes(32), (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+/** A key as it was stored; undefined: there is none that fits. */
+export function parseDigestKey(stored: string | undefined): string | undefined {
+  const text = stored?.trim()
+  return text !== undefined && /^[0-9a-f]{64}$/.test(text) ? text : undefined
 }

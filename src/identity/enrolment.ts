@@ -15,6 +15,7 @@ import {
   type Signed,
   type Signing,
 } from './candidate.ts'
+import { isOfStore } from './store.ts'
 import { TOKEN_LIFE, tokenDue } from './token-due.ts'
 
 export type EnrolOptions = CertificatePorts & {
@@ -249,9 +250,8 @@ async function noteOutcome<T>(
 }
 
 function outcome(token: TokenIntent, thrown: unknown, answered: boolean): TokenIntent | undefined {
-  const code = thrown instanceof AgentError ? thrown.code : undefined
-  // The disk may have taken the next stage, with token 2 or the certificate, and failed after that: it must stay.
-  if (code === 'disk_full' || code === 'disk_failed') return undefined
+  // It may have taken the next stage, with token 2 or the certificate, and failed after that: that must stay.
+  if (thrown instanceof AgentError && isOfStore(thrown)) return undefined
   if (answered) return { ...token, spent: true }
   if (!(thrown instanceof AgentError)) return undefined
   // "Failed to authenticate" is an answer too, and may be trouble behind it (connector.md §9).

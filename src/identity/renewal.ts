@@ -13,6 +13,7 @@ import {
   type Signed,
   type Signing,
 } from './candidate.ts'
+import { isOfStore } from './store.ts'
 
 export type RenewOptions = CertificatePorts & {
   /** The one in use. */
@@ -91,7 +92,8 @@ async function prove(options: RenewOptions, signed: Signed): Promise<Identity> {
   try {
     return await droppedOn(REFUSED, options, () => proveAndPromote(options, signed, expected))
   } catch (thrown) {
-    const unproved = thrown instanceof AgentError && !REFUSED.has(thrown.code) && !isLocal(thrown)
+    // A store that fails is no reason to do without the proof: promotion failed, not the proof.
+    const unproved = thrown instanceof AgentError && !REFUSED.has(thrown.code) && !isOfStore(thrown)
     if (!unproved) throw thrown
     if (DOUBTFUL.has(thrown.code) && (await works(options))) {
       await store.clearPending()
@@ -110,11 +112,6 @@ async function works({ identity, prove: ask, call }: RenewOptions): Promise<bool
     () => true,
     () => false,
   )
-}
-
-/** A disk that fails is no reason to do without the proof: promotion failed, not the proof. */
-function isLocal({ code }: AgentError): boolean {
-  return code === 'disk_full' || code === 'disk_failed' || code === 'identity_unreadable'
 }
 
 function isEmergency({ notBefore, notAfter }: Identity, now: Instant): boolean {

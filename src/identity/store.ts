@@ -28,6 +28,18 @@ export interface IdentityStore {
   check(): Promise<void>
 }
 
+/** Detail of an AgentError of a store whose codes are also those of servers (kubernetes_failed, unreachable, …). */
+export const OF_STORE = { store: 'identity' } as const
+
+/**
+ * Whether the store itself failed: that says nothing of a token, a certificate or a server, and the store may have kept
+ * all the same what it was given.
+ */
+export function isOfStore({ code, detail }: AgentError): boolean {
+  if (code === 'disk_full' || code === 'disk_failed' || code === 'identity_unreadable') return true
+  return detail['store'] === OF_STORE.store
+}
+
 export type LoadedIdentity = { identity: Identity; fallback?: Problem }
 
 /** What an identity is made of; the rest is read from the certificate. */

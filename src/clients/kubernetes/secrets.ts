@@ -1,4 +1,4 @@
-import { AgentError } from '../../model/problem.ts'
+import { AgentError, type Code } from '../../model/problem.ts'
 import { textOfBase64, toBase64 } from '../../runtime/base64.ts'
 import { SECRETS, type KubeObject, type Kubernetes } from './api.ts'
 
@@ -59,7 +59,8 @@ export async function changeSecret(
       assertStored(secret, wanted, await write(kubernetes, secret, { found, wanted }, signal))
       return
     } catch (thrown) {
-      if (!isLostRace(thrown) || round === ROUNDS) throw thrown
+      const removed = found !== undefined && isCode(thrown, 'kubernetes_missing')
+      if (!(isLostRace(thrown) || removed) || round === ROUNDS) throw thrown
     }
   }
 }
@@ -79,7 +80,11 @@ export async function tryChange(
 
 /** Whether another writer was faster: read again what is there now. */
 export function isLostRace(thrown: unknown): boolean {
-  return thrown instanceof AgentError && thrown.code === 'kubernetes_conflict'
+  return isCode(thrown, 'kubernetes_conflict')
+}
+
+function isCode(thrown: unknown, code: Code): boolean {
+  return thrown instanceof AgentError && thrown.code === code
 }
 
 type Write = { found: KubeObject | undefined; wanted: SecretChange }
@@ -92,10 +97,8 @@ async function write(
 ): Promise<KubeObject> {
   const data = encoded(wanted)
   if (found === undefined) return kubernetes.create(SECRETS, newSecret(secret, data), signal)
-  // The uid too: one of the same name that was made anew is another one, whatever its version.
-  const { resourceVersion, uid } = found.metadata
-  const patch = { metadata: { resourceVersion, uid }, data }
-  return kubernetes.merge(SECRETS, secret, patch, signal)
+  const { resourceVersion } = found.metadata
+  return kubernetes.merge(SECRETS, secret, { metadata: { resourceVersion }, data }, signal)
 }
 
 function newSecret(secret: SecretName, data: Record<string, string | null>): KubeObject {
