@@ -12,7 +12,8 @@ export type CompassOptions = {
   ca: string[]
   proxy?: ProxySettings
   insecureSkipVerify: boolean
-  tenant?: string
+  /** Asked for each call: it may come later or change. */
+  tenant?: string | (() => string | undefined)
   version: string
   now(): Instant
   /** Of one request; those of clients/http.ts when missing. */

@@ -34,49 +34,58 @@ export interface Director {
 const ID = /^[\w.:-]{1,100}$/
 
 export type DirectorSession = GraphqlSession & {
-  /** External tenant id, sent only when given: without it the Director takes the tenant of the system auth. */
-  tenant?: string | undefined
+  /** External tenant id, sent only when given, asked for with each question: without it the Director takes the tenant of the system auth. */
+  tenant?: string | (() => string | undefined) | undefined
   /** Whether `instanceAuths` of bundles are read too. */
   instanceAuths?: boolean | undefined
 }
 
 /** Nothing is sent before the first call. The size of pages is learned as long as this object lives. */
 export function openDirector({ tenant, instanceAuths, ...endpoint }: DirectorSession): Director {
-  const session: GraphqlSession =
-    tenant === undefined ? endpoint : { ...endpoint, headers: { ...endpoint.headers, tenant } }
+  /** For one question: the tenant as it is now. */
+  const asking = (): { session: GraphqlSession; asked: string | undefined } => {
+    const asked = typeof tenant === 'function' ? tenant() : tenant
+    const headers = { ...endpoint.headers, ...(asked === undefined ? {} : { tenant: asked }) }
+    return { session: { ...endpoint, headers }, asked }
+  }
   const documents = instanceAuths === true ? APPLICATIONS_WITH_INSTANCE_AUTHS : APPLICATIONS
   const sizes = openPageSizes()
   const kept = {}
   return {
-    viewer: (call) =>
-      suspecting(
-        tenant,
-        request(session, {
-          ...call,
-          what: 'ask who this runtime is',
-          door: 'director',
-          document: VIEWER,
-          decode: (data) => {
-            const viewer = data.object('result')
-            const id = viewer.text('id')
-            if (!ID.test(id)) throw viewer.unfit('id', 'an id')
-            return { id, type: viewer.text('type') }
-          },
-        }),
-      ),
-    applications: (runtimeId, call) =>
-      suspecting(tenant, fetchApplications({ session, runtimeId, call, documents, sizes, kept })),
-    runtimeLabels: (runtimeId, call) =>
-      request(session, {
+    async viewer(call) {
+      const { session, asked } = asking()
+      const answer = request(session, {
+        ...call,
+        what: 'ask who this runtime is',
+        door: 'director',
+        document: VIEWER,
+        decode: (data) => {
+          const viewer = data.object('result')
+          const id = viewer.text('id')
+          if (!ID.test(id)) throw viewer.unfit('id', 'an id')
+          return { id, type: viewer.text('type') }
+        },
+      })
+      return suspecting(asked, answer)
+    },
+    async applications(runtimeId, call) {
+      const { session, asked } = asking()
+      const all = fetchApplications({ session, runtimeId, call, documents, sizes, kept })
+      return suspecting(asked, all)
+    },
+    async runtimeLabels(runtimeId, call) {
+      return request(asking().session, {
         ...call,
         what: 'read the labels of the runtime',
         door: 'director',
         document: RUNTIME_LABELS,
         variables: { runtimeId },
         decode: (data) => data.objectOrNone('result')?.record('labels'),
-      }),
-    setRuntimeLabel: (runtimeId, key, value, call) =>
-      setRuntimeLabel(session, { runtimeId, key, value }, call),
+      })
+    },
+    async setRuntimeLabel(runtimeId, key, value, call) {
+      return setRuntimeLabel(asking().session, { runtimeId, key, value }, call)
+    },
   }
 }
 

@@ -144,6 +144,13 @@ export function clusterUrl(about: string, examples: string[] = []) {
   )
 }
 
+/** Whether {@link serviceUrl} would take it. */
+export function isSafeUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const url = new URL(text)
+  return isSafeScheme(url) && hasNoCredentials(url)
+}
+
 function isSafeScheme({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))
 }
