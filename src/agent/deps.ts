@@ -21,10 +21,10 @@ import type {
 export type AgentSettings = {
   /** `name` of agent.yaml. */
   name: string
-  /** `runtime.id`: checked against what the Director says. */
-  runtimeId?: string
-  /** `connector.url`; missing: the token names it. */
-  connectorUrl?: string
+  /** `runtime.id`: checked against what the Director says. May come later or change, and throw where it cannot be used. */
+  readonly runtimeId?: string | undefined
+  /** `connector.url`; missing: the token names it. May come later or change, and throw where it cannot be used. */
+  readonly connectorUrl?: string | undefined
   /** `director.interval` */
   interval: Duration
   labels: Labels

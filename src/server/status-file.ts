@@ -10,6 +10,7 @@ import { join } from '../runtime/path.ts'
 const TIMES = new Set([
   'at',
   'nextAt',
+  'lastAttempt',
   'lastSuccess',
   'renewAt',
   'clockSkew',

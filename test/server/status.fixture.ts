@@ -60,6 +60,7 @@ export function statusFixture(change: Partial<Status> = {}): Status {
       },
     ],
     applications: [{ id: 'app-1', name: 'mp-crm', bundles: 2, condition: 'synced', problems: [] }],
+    failing: {},
     problems: [],
     history: [{ at: now, level: 'info', message: 'enrolled' }],
     insecure: false,
