@@ -92,10 +92,14 @@ const OF_ONE_OR_ALL = new Set<Code>(['kubernetes_failed', 'kubernetes_forbidden'
 const ALIKE = 16
 
 function hitsAll(error: AgentError, { change }: Step, run: Run): boolean {
-  const { code } = error
+  const { code, detail } = error
   if (OF_THE_SERVER.has(code)) return true
-  // What is to be created cannot be gone: the namespace or the kind is.
-  if (code === 'kubernetes_missing') return change.kind === 'create'
+  if (code === 'kubernetes_missing') {
+    // What is to be created cannot be gone: the namespace or the kind is.
+    return (
+      change.kind === 'create' || detail['missing'] === 'namespace' || detail['missing'] === 'kind'
+    )
+  }
   if (!OF_ONE_OR_ALL.has(code)) return false
   const count = (run.alike.get(code) ?? 0) + 1
   run.alike.set(code, count)
