@@ -30,6 +30,11 @@ function facts(status: Status, now: Instant): string[][] {
           ],
           ['token', status.token],
         ]),
+    // "for", not "since": what has been going on for minutes is what a person looks for.
+    ...status.running.map(({ part, since }) => [
+      'working on',
+      `${part}, for ${formatDuration(now - since)}`,
+    ]),
     ...status.sources.map((s) => [
       `from ${s.name}`,
       `${s.applications ?? '-'} applications, ${s.bundles ?? '-'} bundles, ${s.lastSuccess === undefined ? 'never fetched' : ago(s.lastSuccess, now)}`,

@@ -48,6 +48,10 @@ function header(status: Status, now: Instant): Html {
       <strong>${status.state}</strong
       >${status.standby ? ' · standby' : ''}${status.paused ? ' · paused' : ''}: ${status.why}
     </p>
+    ${status.running.map(
+      ({ part, since }) =>
+        html`<p class="quiet">working on ${part}, for ${formatDuration(now - since)}</p>`,
+    )}
     <p class="quiet">
       runtime ${status.runtimeId ?? 'not known yet'} · up ${formatDuration(now - status.startedAt)}
       · ${nextUp} ${status.insecure ? html`· <b class="bad">TLS verification is OFF</b>` : ''}

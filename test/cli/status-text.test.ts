@@ -8,3 +8,11 @@ test('what comes from outside makes no line of its own and steers no terminal', 
   expect(text).toContain('x\\u001b[2J\\n\\u202eproblem: none')
   expect(text).not.toContain(hostile)
 })
+
+test('what is being worked on is shown with how long it has taken', () => {
+  const at = statusFixture().at
+  const running = [{ part: 'target files', state: 'sync' as const, since: at - 130_000 }]
+  expect(statusText(statusFixture({ running }), at, true)).toMatch(
+    /working on +target files, for 2m 10s/,
+  )
+})
