@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, test as anywhere } from 'bun:test'
 import type { IdentityStore } from '../../src/identity/store.ts'
 import type { Identity, PendingEnrolment } from '../../src/model/identity.ts'
 import { Secret } from '../../src/model/secret.ts'
@@ -40,10 +40,14 @@ export function revealed(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, revealed(member)]))
 }
 
-/** What every IdentityStore keeps to. `reopen` gives a second view on the same storage, as after a restart. */
+/**
+ * What every IdentityStore keeps to. `reopen` gives a second view on the same storage, as after a restart; `test` may be
+ * one that is skipped where the storage is missing.
+ */
 export function storeContract(
   name: string,
   open: () => Promise<{ store: IdentityStore; reopen: () => IdentityStore }>,
+  test: typeof anywhere = anywhere,
 ): void {
   describe(`the ${name} store`, () => {
     test('has neither identity nor journal at first', async () => {
