@@ -31,7 +31,12 @@ export function markUnknown(
     const known = bundle.auth !== undefined || at === undefined || (someShown && now - at >= grace)
     return known ? bundle : { ...bundle, authMissingSince: at }
   }
-  return applications.map((one) => ({ ...one, bundles: one.bundles.map(mark) }))
+  // What is not marked stays the same object: nobody has to compare it member by member.
+  return applications.map((one) => {
+    const marked = one.bundles.map(mark)
+    const same = marked.every((bundle, index) => bundle === one.bundles[index])
+    return same ? one : { ...one, bundles: marked }
+  })
 }
 
 function unknownSince(before: Before | undefined): Map<string, Instant> {
