@@ -28,7 +28,7 @@ export function buildProgram(registers: Register[]): Command {
 /** Runs one command. Never throws: what goes wrong is one message and an exit code. */
 export async function runProgram(program: Command, given: string[]): Promise<void> {
   // Commander's own `help` prints everything for a command that it does not know, and fails without a word.
-  const argv = given[0] === 'help' ? [...given.slice(1, 2), '--help'] : given
+  const argv = given[0] === 'help' ? [...given.slice(1, 2), '--help'] : commandFirst(program, given)
   try {
     refuseUnknown(program, argv[0])
     await program.parseAsync(argv, { from: 'user' })
@@ -37,6 +37,16 @@ export async function runProgram(program: Command, given: string[]): Promise<voi
     // Help and version are no failures.
     else if (thrown.exitCode !== 0) fail(usage(reasonOf(thrown), program, argv[0]))
   }
+}
+
+/** `agent --config agent.yaml status` is what people type: options of a command may stand before it. */
+function commandFirst({ commands }: Command, given: string[]): string[] {
+  let at = 0
+  while (given[at]?.startsWith('-') === true)
+    at += given[at] === '-c' || given[at] === '--config' ? 2 : 1
+  const word = given[at]
+  if (word === undefined || !commands.some((command) => command.name() === word)) return given
+  return [word, ...given.slice(0, at), ...given.slice(at + 1)]
 }
 
 /** Commander would take a word that is no command for an argument of the default one. */
