@@ -6,6 +6,11 @@ export function sha256(data: string | Uint8Array): string {
   return createHash('sha256').update(data).digest('hex')
 }
 
+/** SHA-1 as 40 lower-case hex characters: for names that others make with it, never for trust. */
+export function sha1(data: string): string {
+  return createHash('sha1').update(data).digest('hex')
+}
+
 /**
  * JSON with sorted object keys, so that equal values give equal text. Undefined members are left out.
  *

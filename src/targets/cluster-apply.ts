@@ -15,8 +15,11 @@ export type Step = {
   run: (signal: AbortSignal) => Promise<Problem | undefined>
 }
 
-/** Steps that follow one another: the first that is not made holds back the rest. */
-export type Job = readonly Step[]
+/**
+ * Steps that follow one another: the first that is not made holds back the rest. Those of an inner list hold back what
+ * comes after the list, but not one another.
+ */
+export type Job = readonly (Step | readonly Step[])[]
 
 /**
  * Carries out jobs side by side and gives one result a change, in the order of the steps.
@@ -43,16 +46,17 @@ type Run = {
 
 async function carryOutJob(job: Job, run: Run): Promise<ChangeResult[]> {
   const results: ChangeResult[] = []
-  let before: ChangeResult | undefined
-  for (const step of job) {
-    const result: ChangeResult =
-      run.ended !== undefined
-        ? failed(step, run.ended)
-        : before === undefined
-          ? await carryOutStep(step, run)
-          : heldBack(step, before)
-    if (result.outcome !== 'applied') before ??= result
-    results.push(result)
+  for (const stage of job) {
+    const before = results.find(({ outcome }) => outcome !== 'applied')
+    for (const step of 'run' in stage ? [stage] : stage) {
+      const result: ChangeResult =
+        run.ended !== undefined
+          ? failed(step, run.ended)
+          : before === undefined
+            ? await carryOutStep(step, run)
+            : heldBack(step, before)
+      results.push(result)
+    }
   }
   return results
 }
