@@ -23,12 +23,10 @@ import { join } from 'node:path'
 import { loadAll } from 'js-yaml'
 import { findEnvtest } from '../scripts/envtest.ts'
 import type { KubeObject, Kubernetes, Resource } from '../src/clients/kubernetes/api.ts'
-import { kubernetesOver } from '../src/clients/kubernetes/client.ts'
-import { openWire } from '../src/clients/kubernetes/wire.ts'
+import { openKubernetes } from '../src/clients/kubernetes/load.ts'
 import { createCa, issueCertificate } from '../src/identity/x509.ts'
 import { Secret } from '../src/model/secret.ts'
 import { DAY } from '../src/model/time.ts'
-import { openHttp } from '../src/runtime/http.ts'
 import { generateRsaKey } from '../src/runtime/keys.ts'
 import { skipUnless } from './skip.ts'
 
@@ -130,11 +128,10 @@ export async function startKube(): Promise<Kube> {
     child.once('exit', () => children.delete(child))
     return child
   }
-  const open = async (token: string): Promise<Kubernetes> => {
-    const tls = { ca: [made.ca] }
-    const authorization = (): Promise<Secret> => Promise.resolve(new Secret(`Bearer ${token}`))
-    const connect = () => Promise.resolve({ url, http: openHttp({ tls }), authorization })
-    const client = kubernetesOver(await openWire(connect, { version: 'test' }))
+  const kubeconfig = join(directory, 'kubeconfig')
+  const open = async (token?: Secret): Promise<Kubernetes> => {
+    const as = token === undefined ? {} : { token }
+    const client = await openKubernetes({ kubeconfig, version: 'test', ...as })
     opened.push(client)
     return client
   }
@@ -149,7 +146,7 @@ export async function startKube(): Promise<Kube> {
     ...[`--listen-client-urls=${store}`, `--advertise-client-urls=${store}`],
   ])
   let api = await startApi()
-  const client = await open(made.token)
+  const client = await open()
   const apply = (manifests: string | readonly KubeObject[]): Promise<void> =>
     applyManifests({ url, ca: made.ca, token: made.token, client }, manifests)
   for (const name of ['application', 'compassconnection'])
@@ -158,7 +155,7 @@ export async function startKube(): Promise<Kube> {
   const kube: Kube = {
     url,
     ca: made.ca,
-    kubeconfig: join(directory, 'kubeconfig'),
+    kubeconfig,
     directory,
     client,
     async token({ namespace, name }) {
@@ -171,7 +168,7 @@ export async function startKube(): Promise<Kube> {
       return new Secret((answer['status'] as { token: string }).token)
     },
     async as(account) {
-      return open((await kube.token(account)).reveal())
+      return open(await kube.token(account))
     },
     async kubeconfigOf(account) {
       const token = (await kube.token(account)).reveal()

@@ -178,6 +178,9 @@ export const PROBLEMS = {
   approval_unknown: operator('nothing is held under this hash: look with agent plan'),
 
   // Kubernetes
+  kubeconfig_invalid: operator(
+    'correct kubernetes.kubeconfig and kubernetes.context, or the file; in a pod neither is needed, but a mounted service account token',
+  ),
   kubernetes_forbidden: operator(
     'the service account of the agent lacks a right: apply the RBAC of deploy/kubernetes, or add the verb named',
   ),

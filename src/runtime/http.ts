@@ -20,6 +20,10 @@ export type TlsClient = {
   identity?: { key: Secret; chain: string }
   /** PEM blocks of further roots, added to the system's. */
   ca?: string[]
+  /** Believes `ca` alone: a cluster signs for itself, and no public authority has a say in it. */
+  onlyCa?: boolean
+  /** What the certificate of the server must name, when that is not the host of the URL. */
+  serverName?: string
   insecureSkipVerify?: boolean
 }
 
@@ -45,7 +49,13 @@ export type HttpOptions = {
 }
 
 /** The TLS options that both ways of sending understand. */
-export type TlsSettings = { ca: string[]; cert?: string; key?: string; rejectUnauthorized: boolean }
+export type TlsSettings = {
+  ca: string[]
+  cert?: string
+  key?: string
+  rejectUnauthorized: boolean
+  servername?: string
+}
 
 /** One request on its way, and how it goes. */
 export type Outgoing = { request: Request; proxy: URL | undefined }
@@ -108,10 +118,12 @@ function toRequest(input: string | URL | Request, init?: RequestInit): Request {
   return input instanceof Request ? new Request(input, init) : new Request(String(input), init)
 }
 
-function tlsSettings({ identity, ca = [], insecureSkipVerify = false }: TlsClient): TlsSettings {
+function tlsSettings(client: TlsClient): TlsSettings {
+  const { identity, ca = [], onlyCa = false, serverName, insecureSkipVerify = false } = client
   return {
     // `ca` replaces the runtime's roots, so the system's have to be in it.
-    ca: [...systemRoots(), ...ca],
+    ca: onlyCa ? ca : [...systemRoots(), ...ca],
+    ...(serverName === undefined ? {} : { servername: serverName }),
     ...(identity ? { cert: identity.chain, key: identity.key.reveal() } : {}),
     rejectUnauthorized: !insecureSkipVerify,
   }

@@ -77,6 +77,8 @@ export type Access = { verb: string; resource: Resource; namespace?: string; nam
 export interface Kubernetes {
   /** Host of the API server, for messages. */
   readonly host: string
+  /** That of the pod, or of the context of the kubeconfig; `default` where neither names one. */
+  readonly namespace: string
   /** undefined: there is none of that name. */
   get(resource: Resource, ref: Ref, signal: AbortSignal): Promise<KubeObject | undefined>
   /** All of them, page by page, or it throws. */

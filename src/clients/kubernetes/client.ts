@@ -50,6 +50,7 @@ export function kubernetesOver(wire: Wire): Kubernetes {
 
   return {
     host: wire.host,
+    namespace: wire.namespace,
     async get(resource, ref, signal) {
       const what = `read ${nameOf(resource, ref)}`
       const place = placeOf(resource, ref, true)

@@ -1,6 +1,7 @@
 import { AgentError } from '../../model/problem.ts'
 import type { AgentErrorOptions, Code } from '../../model/problem.ts'
 import { Secret } from '../../model/secret.ts'
+import { textOfBase64 } from '../../runtime/base64.ts'
 import type { Answer } from '../http.ts'
 import { serverText } from '../server-text.ts'
 import { isMembers } from './decode.ts'
@@ -210,7 +211,7 @@ const SHORTEST = 3
 function secretsOf(body: unknown): Secret[] {
   if (!isMembers(body)) return []
   const encoded = textsOf(body['data'])
-  const plain = [...encoded.map(decodeBase64), ...textsOf(body['stringData'])]
+  const plain = [...encoded.map(textOfBase64), ...textsOf(body['stringData'])]
   // A quoted value has its quotes and line ends escaped, in Go as in JSON.
   const quoted = plain.map((value) => JSON.stringify(value).slice(1, -1))
   return [...encoded, ...plain, ...quoted]
@@ -221,12 +222,4 @@ function secretsOf(body: unknown): Secret[] {
 
 function textsOf(map: unknown): string[] {
   return isMembers(map) ? Object.values(map).filter((one) => typeof one === 'string') : []
-}
-
-function decodeBase64(value: string): string {
-  try {
-    return new TextDecoder().decode(Uint8Array.from(atob(value), (one) => one.charCodeAt(0)))
-  } catch {
-    return ''
-  }
 }

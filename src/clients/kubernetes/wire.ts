@@ -16,9 +16,11 @@ import type { Place } from './path.ts'
 export type Connection = {
   /** With a path where a gateway serves many clusters; no slash at the end. */
   url: string
+  /** That of the pod or of the context; `default` where neither names one. */
+  namespace: string
   http: HttpSession
-  /** The header of that name, asked for before each request: a token changes every hour. Missing: a certificate speaks. */
-  authorization?: (() => Promise<Secret | undefined>) | undefined
+  /** Asked for before each request: a token changes every hour. */
+  headers: () => Promise<Record<string, Secret>>
 }
 
 /** One request. */
@@ -38,6 +40,7 @@ export type WireRequest = {
 /** Requests to one API server over a connection that is loaded anew when it is no longer accepted. */
 export interface Wire {
   readonly host: string
+  readonly namespace: string
   /** The JSON of a 2xx answer; else throws AgentError. */
   send(request: WireRequest): Promise<unknown>
   /** A 2xx answer of which the body comes piece by piece, for as long as the signal lets it. */
@@ -88,6 +91,7 @@ export async function openWire(
 
   return {
     host,
+    namespace: first.namespace,
     send: (request) => carry(request, send),
     open: (request) => carry(request, open),
     async close() {
@@ -98,17 +102,14 @@ export async function openWire(
 }
 
 async function prepare(
-  { url, http, authorization }: Connection,
+  { url, http, headers: credentials }: Connection,
   request: WireRequest,
   { host, version }: { host: string; version: string },
 ): Promise<Prepared> {
   const { method, resource, place, body, contentType = JSON_TYPE, accept = JSON_TYPE } = request
-  const token = await authorization?.()
-  const headers = {
-    accept,
-    ...(token === undefined ? {} : { authorization: token.reveal() }),
-    ...(body === undefined ? {} : { 'content-type': contentType }),
-  }
+  const headers: Record<string, string> = { accept }
+  if (body !== undefined) headers['content-type'] = contentType
+  for (const [name, value] of Object.entries(await credentials())) headers[name] = value.reveal()
   const { what, signal } = request
   const text = body === undefined ? undefined : JSON.stringify(body)
   return {
