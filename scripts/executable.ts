@@ -38,8 +38,8 @@ export const hostPlatform: Platform | undefined = PLATFORMS.find(
 
 // Without --no-compile-autoload-… the executable would run a bunfig.toml preload and read a .env of whatever directory it
 // is started in. The JIT policy keeps code in the interpreter: what the agent does is done once or once in minutes, and
-// compiled code with its compilers takes 15 MB of resident memory. A pass then takes 66 ms on one thread where it took 36
-// and 14 on those of the compilers (npm run bench).
+// compiled code with its compilers takes 18 MB of resident memory. An unchanged pass then takes 44 ms, of which the kernel
+// has 15, where it took 29 on one thread and 9 on those of the compilers (npm run bench).
 const FLAGS = [
   '--compile',
   '--format=esm',
