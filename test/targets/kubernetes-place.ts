@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { expect } from 'bun:test'
 import { applyTarget } from '../../src/agent/apply.ts'
 import type { ApplyOutcome } from '../../src/agent/apply.ts'
@@ -41,14 +42,19 @@ export function targetsOf(some: Some): Target[] {
 }
 
 const EVERYTHING_GOES: GuardConfig = {
-  ordinary: { count: 1e9, percent: 100 },
+  ordinary: { count: 0, percent: 0 },
   massDeletion: 'off',
   credentialsGrace: HOUR,
 }
 
-/** A pass as the agent does it, with a guard that lets everything go but the very last. */
+/** A pass as the agent does it, with a guard that lets everything go. */
 export function pass(target: Target, applications: Application[]): Promise<ApplyOutcome> {
-  const snapshot = { runtimeId: RUNTIME, applications: markComplete(applications), fetchedAt: 0 }
+  const snapshot = {
+    runtimeId: RUNTIME,
+    applications: markComplete(applications),
+    fetchedAt: 0,
+    digest: '',
+  }
   const rest = { guardState: initialGuardState, approvals: [], now: 0 }
   return applyTarget({ target, snapshot, guard: EVERYTHING_GOES, ...rest }, signal)
 }
@@ -118,3 +124,15 @@ export const versionOf = ({ metadata: { uid, resourceVersion } }: KubeObject): s
   `${uid} ${resourceVersion}`
 
 export const annotation = (name: string): string => `runtime-agent.kyma-project.io/${name}`
+
+/** Writes the status of an object, as its controller would; `path` is that of the object. */
+export async function patchStatus(kube: Kube, path: string, status: object): Promise<void> {
+  const [token = ''] = readFileSync(`${kube.directory}/tokens.csv`, 'utf8').split(',')
+  const answer = await fetch(`${kube.url}${path}/status`, {
+    method: 'PATCH',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/merge-patch+json' },
+    body: JSON.stringify({ status }),
+    tls: { ca: kube.ca },
+  })
+  expect(answer.status).toBe(200)
+}

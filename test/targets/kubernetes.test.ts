@@ -148,7 +148,7 @@ describe('a binding in a namespace', () => {
     await namespace.edit(before.metadata.name, change)
     expect(outcomes(await pass(target, [application('a')]))).toEqual(['binding/a-1 applied'])
     const after = await namespace.secret()
-    expect(after.metadata.annotations).toEqual(before.metadata.annotations!)
+    expect(after.metadata.annotations).toEqual(before.metadata.annotations)
     expect(dataOf(after)).toEqual(dataOf(before))
     expect(outcomes(await pass(target, [application('a')]))).toEqual([])
   })
