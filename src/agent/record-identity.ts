@@ -52,20 +52,21 @@ export async function closeRetired({ retired, running }: Memory): Promise<void> 
   if (!used) await Promise.all(retired.splice(0).map((session) => session.close()))
 }
 
-/** When the present identity is to be renewed. */
+/** When the present identity is to be renewed: what an earlier run began is ended at once. */
 export function planRenewal(deps: Deps, memory: Memory): void {
-  const { identity, clockSkew: skew, obtainedAt } = memory
+  const { identity, clockSkew: skew, obtainedAt, pending } = memory
   if (identity === undefined) {
     memory.renew = notDue
     return
   }
+  const now = deps.clock.now()
+  if (pending?.kind === 'renew') {
+    memory.renew = succeeded(now)
+    return
+  }
   const { threshold, windows } = deps.settings.renewal
   const offset = renewalOffset(`${identity.runtimeId} ${deps.settings.name}`)
-  const at = nextRenewal(
-    identity,
-    { threshold, windows, offset },
-    { now: deps.clock.now(), skew, obtainedAt },
-  )
+  const at = nextRenewal(identity, { threshold, windows, offset }, { now, skew, obtainedAt })
   memory.renew = succeeded(at)
 }
 
@@ -89,6 +90,7 @@ export async function recordEnrolled(
   // Not the one that lies there now: that may have changed since.
   const enrolledWith = resumed ? pending.token?.digest : memory.connectToken
   memory.reconnect = false
+  memory.pending = undefined
   memory.connect = succeeded(deps.clock.now())
   if (memory.snapshot?.runtimeId !== identity.runtimeId) delete memory.snapshot
   adopt(deps, memory, identity)

@@ -58,6 +58,7 @@ export async function renewOnce(deps: Deps, memory: Memory, call: Call): Promise
       makeKey: deps.makeKey,
       call,
     })
+    memory.pending = undefined
     recordAdopted(deps, memory, renewed, 'the certificate was renewed')
   } finally {
     // A certificate that could not be proved yet may be all that is left when the present one expires.

@@ -122,9 +122,12 @@ describe('a renewal', () => {
     expect(agent.status.sources[0]?.failures).toBe(0)
     await agent.stop()
     await world.plane.reset()
+    // Nobody has to ask again, and it does not wait until the next one is due.
     await using again = await world.healthy({ stores })
-    await again.ask({ kind: 'renew' })
     expect(again.status.identity!.fingerprint).not.toBe(old)
+    expect(signings(world, mark)).toBe(1)
+    expect(await stores.identity.loadPending()).toBeUndefined()
+    await world.clock.advance(10 * MINUTE)
     expect(signings(world, mark)).toBe(1)
   })
 
