@@ -1,5 +1,5 @@
 /**
- * npm run build [-- --all] [-- NAME…]   dist/agent.mjs and the executable for this machine, for all, or for those named
+ * npm run build [-- --all] [-- NAME…]   the bundles and the executable for this machine, for all, or for those named
  *
  * What is built already from the same inputs is not built again (dist/.stamp), so that `npm start` is quick.
  */
@@ -15,7 +15,13 @@ const STAMP = join(DIST, '.stamp')
 const SUMS = join(DIST, 'SHA256SUMS')
 
 /** What {@link build} made or found up to date; paths are absolute. */
-export type Built = { bundle: string; executables: string[] }
+export type Built = {
+  /** What is started. */
+  bundle: string
+  /** All bundles, that one first. */
+  bundles: string[]
+  executables: string[]
+}
 
 /** Builds the bundles and one executable for each platform. Throws an Error that says what cannot be built. */
 export async function build(platforms: readonly Platform[]): Promise<Built> {
@@ -27,23 +33,27 @@ export async function build(platforms: readonly Platform[]): Promise<Built> {
       await bundle(source, { outfile: fresh, version: productVersion() })
       fs.renameSync(fresh, outfile)
     })
-  const main = join(DIST, 'agent.mjs')
-  const inner = onceOnly(bundleForExecutables)
+  const inner = onceOnly(bundlesForExecutables)
   const executables: string[] = []
   for (const platform of platforms) {
     const name = `agent-${platform.name}`
     await unlessBuilt(name, inputs, async (outfile) => compile(await inner(), outfile, platform))
     executables.push(join(DIST, name))
   }
-  return { bundle: main, executables }
+  const bundles = ENTRIES.map(({ name }) => join(DIST, `${name}.mjs`))
+  return { bundle: join(DIST, 'agent.mjs'), bundles, executables }
 }
 
-/** The bundle that is compiled; its path. */
-async function bundleForExecutables(): Promise<string> {
-  const outfile = join(ROOT, '.cache', 'executable', 'agent.mjs')
-  const options = { outfile, version: productVersion(), onlyBun: true }
-  await bundle(join('src', 'main.ts'), options)
-  return outfile
+/** The bundles that are compiled, the one that is started first; their paths. */
+async function bundlesForExecutables(): Promise<string[]> {
+  const version = productVersion()
+  const made: string[] = []
+  for (const { name, source } of ENTRIES) {
+    const outfile = join(ROOT, '.cache', 'executable', `${name}.mjs`)
+    await bundle(source, { outfile, version, onlyBun: true })
+    made.push(outfile)
+  }
+  return made
 }
 
 function onceOnly<T>(make: () => Promise<T>): () => Promise<T> {
@@ -98,7 +108,7 @@ function readStamp(): Record<string, string> {
 
 /** dist/SHA256SUMS over all that was built, in the form that `sha256sum -c` reads. */
 function writeSums(built: Built): void {
-  const lines = [built.bundle, ...built.executables].map((file) => {
+  const lines = [...built.bundles, ...built.executables].map((file) => {
     const sum = createHash('sha256').update(fs.readFileSync(file)).digest('hex')
     return `${sum}  ${file.slice(DIST.length + 1)}\n`
   })
@@ -121,7 +131,7 @@ if (import.meta.main) {
   try {
     const built = await build(asked(process.argv.slice(2)))
     if (built.executables.length === PLATFORMS.length) writeSums(built)
-    for (const file of [built.bundle, ...built.executables])
+    for (const file of [...built.bundles, ...built.executables])
       console.log(file.slice(ROOT.length + 1))
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)

@@ -1,5 +1,6 @@
 /**
- * src/main.ts and all that it imports as one file, dist/agent.mjs, for Bun, Deno 2 and Node 22.19 or later.
+ * src/main.ts and all that it imports as one file, dist/agent.mjs, for Bun, Deno 2 and Node 22.19 or later; beside it
+ * dist/agent-kubernetes.mjs, what is taken of the Kubernetes library, which only agents with Kubernetes load.
  *
  * The same input gives the same bytes, wherever the clone is: undici asks for `__filename`, which `bun build --compile`
  * would replace by the absolute path of the bundle on the build machine, so that it is defined away here.
@@ -12,8 +13,11 @@ import { ROOT } from './repository.ts'
 /** An entry point of the product; the executable is compiled from `agent`. */
 export type Entry = { name: string; source: string }
 
-/** A second entry point (the Kubernetes client, loaded by a computed path) is a line here. */
-export const ENTRIES: readonly Entry[] = [{ name: 'agent', source: 'src/main.ts' }]
+/** The first is started; the others lie beside it and are loaded by it. */
+export const ENTRIES: readonly Entry[] = [
+  { name: 'agent', source: 'src/main.ts' },
+  { name: 'agent-kubernetes', source: 'src/clients/kubernetes/library.ts' },
+]
 
 // Packages that are CommonJS call `require` for Node's own modules, which an ES module does not have.
 const REQUIRE =
@@ -27,6 +31,25 @@ const NOT_FOR_BUN: Plugin = {
     onLoad({ filter: /\/undici\/index\.js$/ }, () => ({ contents: 'export {}' }))
   },
 }
+
+/** The Kubernetes library without what we never call: agents that open connections of their own, 5 MB of generated classes. */
+const LEAN_KUBERNETES: Plugin = {
+  name: 'lean-kubernetes',
+  setup: ({ onLoad, onResolve }) => {
+    onResolve({ filter: /^(undici|socks|socks-proxy-agent|hpagent|\.\/gen\/.*)$/ }, (found) =>
+      found.importer.includes('/@kubernetes/client-node/')
+        ? { path: found.path, namespace: 'never-called' }
+        : undefined,
+    )
+    onLoad({ filter: /.*/, namespace: 'never-called' }, () => ({ contents: NEVER_CALLED }))
+  },
+}
+const NEVER_CALLED = [
+  ...['Agent', 'ProxyAgent', 'SocksClient', 'SocksProxyAgent', 'HttpProxyAgent', 'HttpsProxyAgent'],
+  ...['createConfiguration', 'ServerConfiguration', 'from', 'of', 'Observable'],
+]
+  .map((name) => `export class ${name} {}`)
+  .join('\n')
 
 export type BundleOptions = {
   /** Absolute. */
@@ -50,9 +73,10 @@ export async function bundle(
     format: 'esm',
     target: 'node22',
     external: ['bun:*'],
-    plugins: onlyBun ? [NOT_FOR_BUN] : [],
+    plugins: onlyBun ? [NOT_FOR_BUN, LEAN_KUBERNETES] : [LEAN_KUBERNETES],
     define: {
       AGENT_VERSION: JSON.stringify(version),
+      AGENT_KUBERNETES: JSON.stringify('./agent-kubernetes.mjs'),
       __filename: 'undefined',
       __dirname: 'undefined',
     },

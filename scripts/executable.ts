@@ -1,5 +1,5 @@
 /**
- * dist/agent.mjs and Bun in one executable file, for this machine or another one.
+ * The bundles and Bun in one executable file, for this machine or another one.
  *
  * `bun build` would download Bun for another platform from its vendor's site; here it comes as the npm package of the
  * same version, and its bytes are those that package-lock.json names. x64 needs no second, "baseline" executable: since
@@ -51,18 +51,20 @@ const FLAGS = [
 ]
 
 /**
- * Compiles `bundle` (absolute) into `outfile` (absolute; replaced whole). The bytes depend on the base names and on the
- * contents only. Throws an Error whose message says what cannot be done.
+ * Compiles `bundles` (absolute; the first is started) into `outfile` (absolute; replaced whole). The others lie beside the
+ * first, as in dist: what is not loaded costs file size only. The bytes depend on the base names and on the contents only.
+ * Throws an Error whose message says what cannot be done.
  */
-export function compile(bundle: string, outfile: string, platform: Platform): void {
+export function compile(bundles: readonly string[], outfile: string, platform: Platform): void {
   const bun = bunFor(platform)
   mkdirSync(join(ROOT, '.cache'), { recursive: true })
   // Bun leaves its temporary file in the working directory, and a running executable must not be written to.
   const work = mkdtempSync(join(ROOT, '.cache', 'compile-'))
   try {
-    cpSync(bundle, join(work, basename(bundle)))
+    const names = bundles.map((bundle) => basename(bundle))
+    for (const bundle of bundles) cpSync(bundle, join(work, basename(bundle)))
     const args = [`--target=bun-${platform.name}`, `--compile-executable-path=${bun}`]
-    const output = [`--outfile=${basename(outfile)}`, basename(bundle)]
+    const output = [`--outfile=${basename(outfile)}`, ...names]
     const run = spawnSync(process.execPath, ['build', ...FLAGS, ...args, ...output], {
       cwd: work,
       encoding: 'utf8',

@@ -1,9 +1,9 @@
 import { afterAll, expect, test } from 'bun:test'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
-import { bundle } from '../../scripts/bundle.ts'
+import { ENTRIES, bundle } from '../../scripts/bundle.ts'
 import { compile, hostPlatform } from '../../scripts/executable.ts'
 import { ROOT, productVersion } from '../../scripts/repository.ts'
 import { skipUnless } from '../skip.ts'
@@ -50,7 +50,7 @@ compiles(
   async () => {
     const main = await bundleIn('compile')
     const [one, two] = [join(work, 'compile/agent-x'), join(work, 'one/agent-x')]
-    for (const outfile of [one, two]) compile(main, outfile, hostPlatform!)
+    for (const outfile of [one, two]) compile([main], outfile, hostPlatform!)
     expect(Buffer.compare(readFileSync(one), readFileSync(two))).toBe(0)
     const hostile = join(work, 'hostile')
     mkdirSync(hostile)
@@ -61,6 +61,49 @@ compiles(
     expect(run.stdout).toBe('1.2.3+test function clean\n')
   },
 )
+
+// Whoever has a kubeconfig loads the second bundle; what it says is told without a network.
+const WITH_KUBERNETES = `
+import { openKubernetes } from '${join(ROOT, 'src/clients/kubernetes/load.ts')}'
+const kubernetes = await openKubernetes({ kubeconfig: process.argv[2], version: 'test' })
+console.log(kubernetes.host, kubernetes.namespace)
+`
+const KUBECONFIG = {
+  'current-context': 'one',
+  contexts: [{ name: 'one', context: { cluster: 'one', user: 'one', namespace: 'team-a' } }],
+  clusters: [{ name: 'one', cluster: { server: 'https://kube.test:6443' } }],
+  users: [{ name: 'one', user: { token: 'x' } }],
+}
+
+async function bundleWithKubernetes(): Promise<string[]> {
+  const folder = mkdtempSync(join(work, 'kubernetes-'))
+  writeFileSync(join(folder, 'main.ts'), WITH_KUBERNETES)
+  const sources = [relative(ROOT, join(folder, 'main.ts')), ENTRIES[1]!.source]
+  const outfiles = [join(folder, 'agent.mjs'), join(folder, `${ENTRIES[1]!.name}.mjs`)]
+  for (const [i, source] of sources.entries())
+    await bundle(source, { outfile: outfiles[i]!, version: 'test' })
+  return outfiles
+}
+
+test('a bundle loads the Kubernetes library from beside itself, which holds none of what opens connections', async () => {
+  const [main = '', library = ''] = await bundleWithKubernetes()
+  const kubeconfig = join(main, '../kubeconfig')
+  writeFileSync(kubeconfig, JSON.stringify(KUBECONFIG))
+  const run = spawnSync(process.execPath, [main, kubeconfig], { encoding: 'utf8' })
+  expect(run.stdout).toBe('kube.test:6443 team-a\n')
+  expect(statSync(library).size).toBeLessThan(300_000)
+  expect(readFileSync(main, 'utf8')).not.toContain('loadFromDefault(opts')
+})
+
+compiles('an executable has the Kubernetes library in it', async () => {
+  const bundles = await bundleWithKubernetes()
+  const kubeconfig = join(bundles[0]!, '../kubeconfig')
+  writeFileSync(kubeconfig, JSON.stringify(KUBECONFIG))
+  const outfile = join(work, 'agent-with-kubernetes')
+  compile(bundles, outfile, hostPlatform!)
+  const run = spawnSync(outfile, [kubeconfig], { cwd: work, encoding: 'utf8' })
+  expect(run.stdout).toBe('kube.test:6443 team-a\n')
+})
 
 test('the version is that of package.json, with the commit behind it when it is not the tagged one', () => {
   expect(productVersion()).toMatch(/^\d+\.\d+\.\d+(\+[0-9a-f]{12}(\.dirty)?)?$/)
