@@ -29,7 +29,8 @@ export function labelDifferences(
   current: Record<string, unknown>,
 ): [string, unknown][] {
   return Object.entries(wanted).filter(
-    ([key, value]) => canonicalJson(value) !== canonicalJson(current[key]),
+    ([key, value]) =>
+      !Object.hasOwn(current, key) || canonicalJson(value) !== canonicalJson(current[key]),
   )
 }
 
@@ -43,10 +44,8 @@ export async function label(
   }: { runtimeId: string; wanted: Labels; current: Record<string, unknown> },
   call: Call,
 ): Promise<Record<string, unknown>> {
-  const labels = { ...current }
-  for (const [key, value] of labelDifferences(wanted, current)) {
-    await director.setRuntimeLabel(runtimeId, key, value, call)
-    labels[key] = value
-  }
-  return labels
+  const sent = labelDifferences(wanted, current)
+  for (const [key, value] of sent) await director.setRuntimeLabel(runtimeId, key, value, call)
+  // Not by assignment: a key may be `__proto__`.
+  return Object.fromEntries([...Object.entries(current), ...sent])
 }
