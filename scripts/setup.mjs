@@ -15,7 +15,17 @@ import { fileURLToPath } from 'node:url'
 import { endAs, runChild } from './child.mjs'
 import { bunPackage } from './platform.mjs'
 
-const VERBS = ['start', 'test', 'build', 'check', 'conformance', 'bench', 'soak', 'envtest']
+const VERBS = [
+  'start',
+  'test',
+  'build',
+  'check',
+  'conformance',
+  'bench',
+  'soak',
+  'envtest',
+  'golden',
+]
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const MODULES = join(ROOT, 'node_modules')
 const STAMP = join(MODULES, '.stamp')

@@ -122,7 +122,7 @@ async function settledLog(kube: Kube, mark: number): Promise<AuditEntry[]> {
   let before = -1
   for (;;) {
     const log = kube.auditLog(mark)
-    if (log.length === before) return log.filter(({ userAgent }) => !userAgent.startsWith('Go-'))
+    if (log.length === before) return log.filter(({ userAgent }) => userAgent.startsWith('runtime-agent/'))
     before = log.length
     await Bun.sleep(20)
   }
