@@ -27,11 +27,17 @@ export type Job = readonly (Step | readonly Step[])[]
  * What the API says to one object is the result of that one: `failed`, or `held` when something else changed it since it
  * was read. What hits all (the server, a namespace or a kind that is not there, or the same answer to everything so
  * far) lets no further step begin; it is thrown when nothing was changed yet, else it is the result of all that is left.
+ * `earlier` are results of the same pass: what was changed there counts.
  */
-export async function carryOut(jobs: readonly Job[], signal: AbortSignal): Promise<ChangeResult[]> {
+export async function carryOut(
+  jobs: readonly Job[],
+  signal: AbortSignal,
+  earlier: readonly ChangeResult[] = [],
+): Promise<ChangeResult[]> {
   const run: Run = { applied: 0, alike: new Map(), ended: undefined, signal }
   const results = await mapConcurrently(jobs, (job) => carryOutJob(job, run), signal)
-  if (run.ended !== undefined && run.applied === 0) throw run.ended
+  const changed = run.applied > 0 || earlier.some(({ outcome }) => outcome === 'applied')
+  if (run.ended !== undefined && !changed) throw run.ended
   return results.flat()
 }
 

@@ -14,12 +14,12 @@ import type {
 import { bindingOf, publishedValues } from './binding.ts'
 import { bindingKey, holdersOf } from './binding-holders.ts'
 import { Binding } from './kubernetes-secret.ts'
-import type { SeenSecret } from './kubernetes-secret.ts'
+import type { BindingData, SeenSecret } from './kubernetes-secret.ts'
 
 export type SecretRenderOptions = {
   types: readonly BindingTypeRule[]
   /** Keyed digest of a binding (digestOfBinding). */
-  digest: (binding: Binding) => string
+  digest: (binding: Binding, data: BindingData) => string
 }
 
 /** What a target sees in one namespace: Secrets of ours by key, and those that claim to be what another one is. */
@@ -140,9 +140,10 @@ function renderApplication(
     const binding = new Binding(ids, titles, () =>
       publishedValues(bindingOf(application, bundle, types).entries ?? []),
     )
-    const size = binding.data().reduce((sum, [, base64]) => sum + sizeOf(base64), REVISION_SIZE)
+    const data = binding.data()
+    const size = data.reduce((sum, [, base64]) => sum + sizeOf(base64), REVISION_SIZE)
     if (size > LIMIT) say(tooLarge(subject, size), true)
-    else part.objects.push({ key, owner, name, digest: digest(binding), content: binding })
+    else part.objects.push({ key, owner, name, digest: digest(binding, data), content: binding })
   }
   return part
 }

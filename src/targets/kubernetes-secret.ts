@@ -35,6 +35,9 @@ const TITLE_LIMIT = 253
 /** What names an object and what it is of. */
 export type Titles = { application: string; bundle: string }
 
+/** Values by key, the revision excepted, in base64. */
+export type BindingData = readonly (readonly [key: string, base64: string])[]
+
 /** What a binding should hold. May hold secrets, so it prints as nothing. */
 export class Binding {
   readonly ids: { application: string; bundle: string }
@@ -53,7 +56,7 @@ export class Binding {
   }
 
   /** As a Secret has them: in base64. */
-  data(): [key: string, base64: string][] {
+  data(): BindingData {
     return this.#values().map(([key, value]) => [key, toBase64(value)])
   }
 
@@ -118,10 +121,9 @@ export function readSecret(key: Secret, { metadata, data }: KubeObject): SeenSec
   }
 }
 
-/** What {@link readSecret} finds when the binding was written: keyed, as people can see it. */
-export function digestOfBinding(key: Secret, binding: Binding): string {
-  const values = digestOfData(key, binding.data())
-  return digestOf(key, { source: sourceOf(binding.ids), titles: binding.titles, values })
+/** What {@link readSecret} finds when the binding was written with these data: keyed, as people can see it. */
+export function digestOfBinding(key: Secret, { ids, titles }: Binding, data: BindingData): string {
+  return digestOf(key, { source: sourceOf(ids), titles, values: digestOfData(key, data) })
 }
 
 type Told = { source: string; titles: { [K in keyof Titles]: string | undefined }; values: string }
@@ -130,7 +132,7 @@ function digestOf(key: Secret, { source, titles, values }: Told): string {
   return hmac(key, JSON.stringify([source, titles.application, titles.bundle, values]))
 }
 
-function digestOfData(key: Secret, data: readonly (readonly [string, string])[]): string {
+function digestOfData(key: Secret, data: BindingData): string {
   const values = data.filter(([name]) => name !== REVISION)
   return hmac(key, JSON.stringify(values.toSorted(([a], [b]) => (a < b ? -1 : 1))))
 }

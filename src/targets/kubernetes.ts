@@ -74,7 +74,7 @@ class KubernetesNamespace implements Target {
     this.#secrets = new Seen((object) => readSecret(digestKey, object))
     this.render = createSecretRender({
       types: config.types,
-      digest: (binding) => digestOfBinding(digestKey, binding),
+      digest: (binding, data) => digestOfBinding(digestKey, binding, data),
     })
     const revisions = () =>
       new Map([...this.#objects.values()].map((one) => [one.name, one.revision]))
@@ -101,7 +101,7 @@ class KubernetesNamespace implements Target {
       signal,
     )
     await this.#attempt(signal, () => this.#restarts?.run(this.#options.now(), signal))
-    const deleted = await this.#delete(deletes, signal)
+    const deleted = await carryOut(this.#deletions(deletes), signal, written)
     if (this.#options.config.index) await this.#attempt(signal, () => this.#index(signal))
     return [...written, ...deleted]
   }
@@ -143,18 +143,17 @@ class KubernetesNamespace implements Target {
     }
   }
 
-  async #delete(
-    deletes: readonly Extract<Change, { kind: 'delete' }>[],
-    signal: AbortSignal,
-  ): Promise<ChangeResult[]> {
-    if (deletes.length === 0) return []
+  /** Who uses the Secrets is asked once, and only when some would go. */
+  #deletions(deletes: readonly Extract<Change, { kind: 'delete' }>[]): Job[] {
     const { kubernetes, namespace } = this.#options
-    const users = await usersOfSecrets(kubernetes, namespace, signal)
-    const jobs = deletes.map((change): Job => {
-      const run = (stop: AbortSignal) => this.#remove(change.key, users.get(change.name), stop)
+    let users: Promise<Map<string, string[]>> | undefined
+    return deletes.map((change) => {
+      const run = async (signal: AbortSignal): Promise<Problem | undefined> => {
+        users ??= usersOfSecrets(kubernetes, namespace, signal)
+        return this.#remove(change.key, (await users).get(change.name), signal)
+      }
       return [{ change, subject: change.name, run }]
     })
-    return carryOut(jobs, signal)
   }
 
   async #remove(

@@ -117,6 +117,12 @@ describe('changes in a cluster', () => {
     )
   })
 
+  test('that are off after some were made earlier in the pass have results, too', async () => {
+    const earlier = [{ key: 'x', outcome: 'applied' }] as const
+    const all = await carryOut([[step('a', fails('unreachable'))]], signal, earlier)
+    expect(all.map(({ outcome }) => outcome)).toEqual(['failed'])
+  })
+
   test('that all get the same answer are all off after some', async () => {
     let begun = 0
     const jobs = numbers(100).map((n) => [
