@@ -22,6 +22,7 @@ const NOT_FAKED = 'only the real API can do this'
 
 export class FakeKubernetes implements Kubernetes {
   readonly host = 'fake'
+  readonly namespace = 'default'
   readonly calls: string[] = []
   /** `verb plural`, `verb plural/name`: what the service account may not do. */
   readonly forbidden = new Set<string>()
