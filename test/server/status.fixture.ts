@@ -34,6 +34,7 @@ export function statusFixture(change: Partial<Status> = {}): Status {
         name: 'director',
         nextAt: now + 30_000,
         failures: 0,
+        lastAttempt: now,
         lastSuccess: now,
         applications: 1,
         bundles: 2,

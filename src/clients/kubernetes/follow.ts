@@ -15,8 +15,10 @@ export type Follower = {
   latest(): { object: KubeObject | undefined } | undefined
   /** Why the last look failed. */
   problem(): AgentError | undefined
-  /** What was read or written meanwhile. */
-  note(object: KubeObject | undefined): void
+  /** Looks now, whatever is due. Throws what the API does. */
+  refresh(): Promise<void>
+  /** What was written meanwhile. */
+  note(object: KubeObject): void
   /** Begins no further look, and ends those under way. */
   close(): void
 }
@@ -33,7 +35,7 @@ export type FollowOptions = {
   ) => void
 }
 
-/** A watch that was lost is begun again after this; one that is forbidden after the longer time. */
+/** A watch that was lost is begun again after this; one for which a person must do something after the longer time. */
 const SOON: Duration = 5 * SECOND
 const LATER: Duration = 5 * MINUTE
 /** Without a watch it is read so often. */
@@ -73,12 +75,11 @@ export function followObject(options: FollowOptions): Follower {
         fields: `metadata.name=${name}`,
       }
       for await (const event of kubernetes.watch(resource, scope, stop.signal)) {
-        take(foundIn(event, name))
+        if (!isStale(event, latest?.object)) take(foundIn(event, name))
         listed()
       }
     } catch (thrown) {
-      const forbidden = failed(thrown).code === 'kubernetes_forbidden'
-      watchAt = now() + (forbidden ? LATER : SOON)
+      watchAt = now() + (failed(thrown).class === 'operator' ? LATER : SOON)
     } finally {
       busy = false
     }
@@ -115,6 +116,9 @@ export function followObject(options: FollowOptions): Follower {
     },
     latest: () => latest,
     problem: () => problem,
+    async refresh() {
+      take(await kubernetes.get(resource, ref, stop.signal))
+    },
     note(object) {
       latest = { object }
     },
@@ -127,3 +131,14 @@ function foundIn(event: WatchEvent, name: string): KubeObject | undefined {
   if (event.type === 'listed') return event.objects.find(({ metadata }) => metadata.name === name)
   return event.type === 'deleted' ? undefined : event.object
 }
+
+/** Whether the event tells of something older than what was written or read meanwhile. */
+function isStale(event: WatchEvent, known: KubeObject | undefined): boolean {
+  if (event.type === 'listed' || known === undefined) return false
+  const [told, seen] = [event.object, known].map(({ metadata }) => metadata.resourceVersion ?? '')
+  // Versions are numbers of one sequence for all objects of a kind (KEP-5504); others are taken as they come.
+  if (told === undefined || seen === undefined) return false
+  return NUMBER.test(told) && NUMBER.test(seen) && BigInt(told) < BigInt(seen)
+}
+
+const NUMBER = /^\d+$/
