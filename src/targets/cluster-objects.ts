@@ -54,6 +54,7 @@ export function preconditions({ uid, resourceVersion }: Metadata): {
 }
 
 type Version = { resourceVersion: string | undefined }
+type Known<T> = Map<string, Version & { value: T }>
 
 /**
  * What was made of the objects of one kind, for as long as they stay as they are: by uid and resourceVersion, both of
@@ -61,26 +62,30 @@ type Version = { resourceVersion: string | undefined }
  */
 export class Seen<T> {
   readonly #read: (object: KubeObject) => T
-  #known = new Map<string, Version & { value: T }>()
+  #known: Known<T> = new Map()
 
   /** `read` gets whole objects, which are shared: it must not change them, nor keep more of them than it needs. */
   constructor(read: (object: KubeObject) => T) {
     this.#read = read
   }
 
-  /** After a list: of these objects, and no others. */
-  only(objects: readonly KubeObject[]): T[] {
-    const before = this.#known
-    this.#known = new Map()
-    return objects.map((object) => this.note(object, before))
+  /** After a write: what the API server answered. */
+  note(object: KubeObject): T {
+    return this.#note(object, this.#known, this.#known)
   }
 
-  /** After a write: what the API server answered. */
-  note(object: KubeObject, before = this.#known): T {
+  #only(objects: readonly KubeObject[], before = this.#known): T[] {
+    const known: Known<T> = new Map()
+    const values = objects.map((object) => this.#note(object, before, known))
+    this.#known = known
+    return values
+  }
+
+  #note(object: KubeObject, before: Known<T>, after: Known<T>): T {
     const { uid = '', resourceVersion } = object.metadata
     const known = before.get(uid)
     const value = isAsKnown(known, object) ? known.value : this.#read(object)
-    this.#known.set(uid, { resourceVersion, value })
+    after.set(uid, { resourceVersion, value })
     return value
   }
 
@@ -108,7 +113,7 @@ export class Seen<T> {
           signal,
         )
         const fresh = new Map(changed.map((item, index) => [item, whole[index]]))
-        return this.only(
+        return this.#only(
           items.flatMap((item) => {
             // Gone since it was listed.
             const object = fresh.has(item) ? fresh.get(item) : item
@@ -117,8 +122,13 @@ export class Seen<T> {
         )
       }
     }
-    const { items } = await kubernetes.list(resource, scope, signal)
-    return this.only(items)
+    const known: Known<T> = new Map()
+    const keep = (object: KubeObject): KubeObject => {
+      this.#note(object, this.#known, known)
+      return { metadata: object.metadata }
+    }
+    const { items } = await kubernetes.list(resource, { ...scope, keep }, signal)
+    return this.#only(items, known)
   }
 }
 

@@ -58,6 +58,8 @@ export type Scope = {
    * not travel, and an unchanged list costs a tenth. For `list` only.
    */
   only?: 'metadata'
+  /** What is held of each object as soon as its page has arrived, so that a large list is never held whole. For `list` only. */
+  keep?: (object: KubeObject) => KubeObject
 }
 
 /** One right to ask for; `name` limits it to one object. */

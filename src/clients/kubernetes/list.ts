@@ -65,7 +65,7 @@ async function listOnce(
       continue
     }
     const decoded = decodePage(page, resource, what)
-    items.push(...decoded.items)
+    items.push(...(scope.keep === undefined ? decoded.items : decoded.items.map(scope.keep)))
     next = decoded.next
     if (next === undefined) return { items, resourceVersion: decoded.resourceVersion }
   }
