@@ -1,6 +1,6 @@
 import { describe, expect } from 'bun:test'
 import { kubeForTests, needsKube } from '../kube.ts'
-import { RUNTIME, application, bare, basic, bundle, oauth } from '../model/samples.ts'
+import { RUNTIME, application, bare, basic, bundle, numbers, oauth } from '../model/samples.ts'
 import {
   annotation,
   dataOf,
@@ -83,6 +83,23 @@ describe('a binding in a namespace', () => {
       expect(namespace.calls(mark)).toEqual(['list secrets'])
     },
   )
+
+  needsKube.each([
+    [3, ['list secrets', ...Array<string>(3).fill('get secrets')]],
+    [20, ['list secrets', 'list secrets']],
+  ])('of which %d are edited costs what it takes to read these', async (count, reads) => {
+    const namespace = await Namespace.make(kube())
+    const target = namespace.target()
+    const apps = numbers(24).map((n) => application(`app-${n}`))
+    await pass(target, apps)
+    for (const { metadata } of (await namespace.secrets()).slice(0, count))
+      await namespace.edit(metadata.name, { data: { password: encode('by hand') } })
+    const mark = kube().auditMark()
+    expect((await pass(target, apps)).results).toHaveLength(count)
+    const calls = namespace.calls(mark)
+    expect(calls.filter((call) => !call.startsWith('patch'))).toEqual(reads)
+    expect(calls).toHaveLength(reads.length + count)
+  })
 
   needsKube('is written once for a rotated password, and tells of it by its revision', async () => {
     const namespace = await Namespace.make(kube())
