@@ -12,14 +12,17 @@ import { ROOT } from './repository.ts'
 
 const directory = resolve(ROOT, process.env['GOLDEN_DIR'] ?? '../shared/golden')
 if (!existsSync(directory)) stop(`there is no ${directory}: name the cases in GOLDEN_DIR`)
-if (findEnvtest() === undefined) stop('etcd and kube-apiserver are not built: npm run envtest')
+if (findEnvtest() === undefined) bun('scripts/envtest.ts')
+if (findEnvtest() === undefined) stop('there are no etcd and kube-apiserver')
 
-const { status } = spawnSync(
-  process.execPath,
-  ['test', '--no-orphans', '--timeout=30000', 'test/golden', ...process.argv.slice(2)],
-  { cwd: ROOT, stdio: 'inherit', env: { ...process.env, GOLDEN_DIR: directory } },
+process.exit(
+  bun('test', '--no-orphans', '--timeout=30000', 'test/golden', ...process.argv.slice(2)),
 )
-process.exit(status ?? 1)
+
+function bun(...args: string[]): number {
+  const env = { ...process.env, GOLDEN_DIR: directory }
+  return spawnSync(process.execPath, args, { cwd: ROOT, stdio: 'inherit', env }).status ?? 1
+}
 
 function stop(why: string): never {
   console.error(`Cannot run the golden cases: ${why}`)

@@ -1,13 +1,13 @@
 import { APPLICATIONS, SECRETS } from '../clients/kubernetes/api.ts'
 import type { KubeObject, Kubernetes } from '../clients/kubernetes/api.ts'
-import { AgentError, problem } from '../model/problem.ts'
-import type { Problem } from '../model/problem.ts'
+import { AgentError } from '../model/problem.ts'
 import type { Change, ChangeResult } from '../model/target.ts'
 import { carryOut } from './cluster-apply.ts'
 import type { Job, Step } from './cluster-apply.ts'
 import { preconditions } from './cluster-objects.ts'
 import { ApplicationWish, newApplication } from './kyma-application.ts'
 import type { ObservedKyma } from './kyma-observe.ts'
+import { nameWaits } from './kyma-problems.ts'
 import { changeOfSecret, newSecret, readBereft, SecretWish } from './kyma-secret.ts'
 
 /*
@@ -97,7 +97,8 @@ function creation(change: Change, wish: ApplicationWish, { input, made, name }: 
     change,
     subject: wish.title,
     run: async (signal) => {
-      if (wish.after !== undefined && !made.removed.has(wish.after)) return notFreed(name)
+      const { after, title } = wish
+      if (after !== undefined && !made.removed.has(after)) return nameWaits(title, name)
       const object = newApplication(wish.owned(), input.skipVerify)
       const answer = await input.kubernetes.create(APPLICATIONS, object, signal)
       made.uids.set(name, answer.metadata.uid ?? '')
@@ -107,13 +108,9 @@ function creation(change: Change, wish: ApplicationWish, { input, made, name }: 
   }
 }
 
-function notFreed(name: string): Problem {
-  return problem('name_taken', `Cannot write the Application ${name} before the old one is gone`)
-}
-
 /**
- * What the Go agent or a person wrote is taken over, on objects with the mark; what somebody else keeps by server-side
- * apply is a conflict that has a name.
+ * What the Go agent wrote or a person edited is taken over, on objects that are ours; what somebody else keeps by
+ * server-side apply is a conflict that has a name.
  */
 function update(change: Change, wish: ApplicationWish, { input, name }: Context): Step {
   return {
@@ -123,7 +120,7 @@ function update(change: Change, wish: ApplicationWish, { input, name }: Context)
       const seen = input.observed.byName.get(name)
       const owned = wish.owned()
       const metadata = { ...owned.metadata, ...(seen && preconditions(seen)) }
-      const force = seen?.marked === true && seen.appliers.length === 0
+      const force = seen?.ours === true && seen.appliers.length === 0
       const { kubernetes } = input
       const answer = await kubernetes.apply(APPLICATIONS, { ...owned, metadata }, signal, { force })
       input.noteApplication(answer)

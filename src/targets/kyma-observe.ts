@@ -15,8 +15,8 @@ export type SeenApplication = {
   /** Undefined: not of Compass, so nothing is done to it. */
   applicationId: string | undefined
   digest: string
-  /** It carries the label of the Go agent. */
-  marked: boolean
+  /** It carries the label of the Go agent, or this agent has written it before. */
+  ours: boolean
   /** Others that keep fields of it by server-side apply. */
   appliers: string[]
   published: ReadonlyMap<string, Access>
@@ -36,7 +36,7 @@ export function readApplication(object: KubeObject): SeenApplication {
   return {
     ...common,
     digest: digestOfApplication(object),
-    marked: isMarked(object),
+    ours: isMarked(object) || managedFields.some(({ manager }) => manager === MANAGER),
     appliers: managedFields
       .filter(({ manager, operation }) => operation === 'Apply' && manager !== MANAGER)
       .map(({ manager = '' }) => manager),
@@ -46,7 +46,7 @@ export function readApplication(object: KubeObject): SeenApplication {
   }
 }
 
-const FOREIGN = { digest: '', marked: false, appliers: [], leaveAlone: false, keep: false }
+const FOREIGN = { digest: '', ours: false, appliers: [], leaveAlone: false, keep: false }
 
 export const applicationKey = (id: string): string => `application/${id}`
 

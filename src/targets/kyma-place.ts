@@ -3,7 +3,7 @@ import type { SourceProblem } from '../model/target.ts'
 import { applicationName, isObjectName } from './kyma-names.ts'
 import type { ObservedKyma, SeenApplication } from './kyma-observe.ts'
 import { applicationKey } from './kyma-observe.ts'
-import { invalidName, nameForeign, nameTaken, nameWaits } from './kyma-problems.ts'
+import { invalidName, nameForeign, nameTaken } from './kyma-problems.ts'
 
 type ChosenName = {
   name: string
@@ -44,8 +44,10 @@ export function chooseNames(
     const problem = isObjectName(name)
       ? takenBy(application, name, { observed, desired, given })
       : invalidName(application, name)
-    if (problem !== undefined) chosen.problems.push(problem)
-    if (problem?.withheld === true) continue
+    if (problem !== undefined) {
+      chosen.problems.push(problem)
+      continue
+    }
     const holder = observed.byName.get(name)?.applicationId
     const after = holder === undefined ? undefined : applicationKey(holder)
     chosen.names.set(application, { name, after })
@@ -60,7 +62,7 @@ type Names = {
   given: ReadonlyMap<string, Application>
 }
 
-/** Why it cannot have the name, or not before another one is gone. */
+/** Why it cannot have the name. One that only an application gone from Compass has is free once that one is removed. */
 function takenBy(
   application: Application,
   name: string,
@@ -74,5 +76,5 @@ function takenBy(
   if (id === undefined) return nameForeign(application, name)
   // A copy is nobody's to remove.
   const goes = !desired.has(id) && observed.byId.get(id) === holder && !holder.keep
-  return goes ? nameWaits(application, name, id) : nameTaken(application, name, id)
+  return goes ? undefined : nameTaken(application, name, id)
 }

@@ -19,16 +19,14 @@ export function nameForeign(application: Application, name: string): SourceProbl
   return withheld(application, 'object_foreign', why)
 }
 
-/** Resolved in the same pass when the old one may go. */
-export function nameWaits(application: Application, name: string, id: string): SourceProblem {
-  const { owner } = withheld(application, 'name_taken', '')
-  const message = `Cannot write the Application of ${application.name} before ${name} of ${id}, which is gone from Compass, is removed`
-  const waits = problem('name_taken', message, {
-    subject: application.name,
+/** The CR of an application that is gone from Compass has the name, and may not go yet. */
+export function nameWaits(title: string, name: string): Problem {
+  const message = `Cannot write the Application of ${title} before ${name}, whose application is gone from Compass, is removed`
+  return problem('name_taken', message, {
+    subject: title,
     turn: 'agent',
-    hint: 'the deletion may wait for a person or for more fetches: look with agent plan',
+    hint: 'the deletion waits for a person or for more fetches: look with agent plan',
   })
-  return { owner, problem: waits, withheld: false }
 }
 
 function withheld(application: Application, code: Code, why: string): SourceProblem {

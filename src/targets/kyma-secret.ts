@@ -211,10 +211,11 @@ export function changeOfSecret(
 }
 
 /** Of a Secret that lost what tells {@link readSecret} whose it is; undefined when nothing says that it is ours. */
-export function readBereft(object: KubeObject, { part, application }: SecretIds) {
+export function readBereft(object: KubeObject, { part, application, bundleId }: SecretIds) {
   const { uid = '', resourceVersion = '', labels = {}, ownerReferences = [] } = object.metadata
   const ours =
     labels[APP] === labelOf(application) ||
+    labels[BUNDLE_ID] === bundleId ||
     ownerReferences.some((owner) => isApplication(owner) && owner.name === application)
   if (!ours) return undefined
   const keys = entriesIn(object['data']).map(([key]) => key)

@@ -73,11 +73,12 @@ export class Agent {
     const fetched = await fetchDirector(
       {
         director: this.#director,
-        snapshots: { load: () => Promise.resolve({}), save: () => Promise.resolve() },
+        snapshots: { load: () => Promise.resolve({}), save: () => Promise.resolve(undefined) },
         runtimeId: RUNTIME,
         last: this.#snapshot,
         guard: this.guard,
         approvals: this.approvals,
+        unsaved: false,
         now: () => this.now,
       },
       aCall(),
@@ -122,7 +123,8 @@ async function settledLog(kube: Kube, mark: number): Promise<AuditEntry[]> {
   let before = -1
   for (;;) {
     const log = kube.auditLog(mark)
-    if (log.length === before) return log.filter(({ userAgent }) => userAgent.startsWith('runtime-agent/'))
+    if (log.length === before)
+      return log.filter(({ userAgent }) => userAgent.startsWith('runtime-agent/'))
     before = log.length
     await Bun.sleep(20)
   }
