@@ -83,8 +83,7 @@ export function readiness(status: Status | undefined): {
   reasons: string[]
 } {
   if (status === undefined) return { ready: false, degraded: false, reasons: ['starting'] }
-  if (status.standby)
-    return { ready: true, degraded: false, reasons: ['standby: another agent is in charge'] }
+  if (status.standby) return { ready: true, degraded: false, reasons: [`standby: ${status.why}`] }
   const missing = [
     ...(status.identity?.condition === 'valid' ? [] : ['no usable identity']),
     ...status.targets

@@ -49,8 +49,11 @@ describe('the status endpoint', () => {
     })
   })
 
-  test('a standby is ready', async () => {
-    expect((await open(statusFixture({ standby: true, targets: [] }))('/readyz')).status).toBe(200)
+  test('a standby is ready, and says for whom it stands by', async () => {
+    const standby = statusFixture({ standby: true, targets: [], why: 'agent-1 holds the Lease' })
+    const answer = await open(standby)('/readyz')
+    expect(answer.status).toBe(200)
+    expect(await answer.text()).toContain('standby: agent-1 holds the Lease')
   })
 
   test.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
