@@ -57,6 +57,8 @@ export interface Kube {
   readonly url: string
   /** PEM. */
   readonly ca: string
+  /** Of a cluster admin, for calls past the client. */
+  readonly adminToken: Secret
   /** Path of a kubeconfig for a cluster admin, by client certificate. */
   readonly kubeconfig: string
   /** A directory that goes with the server. */
@@ -138,6 +140,7 @@ export async function startKube(): Promise<Kube> {
   const kube: Kube = {
     url,
     ca: made.ca,
+    adminToken: new Secret(made.token),
     kubeconfig,
     directory,
     client,

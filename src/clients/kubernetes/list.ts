@@ -65,6 +65,9 @@ async function listOnce(
       continue
     }
     const decoded = decodePage(page, resource, what)
+    // The server sends who owns what along with metadata, at several times its size.
+    if (scope.only === 'metadata')
+      for (const { metadata } of decoded.items) delete metadata.managedFields
     items.push(...(scope.keep === undefined ? decoded.items : decoded.items.map(scope.keep)))
     next = decoded.next
     if (next === undefined) return { items, resourceVersion: decoded.resourceVersion }
