@@ -1,9 +1,9 @@
 /**
- * npm run envtest   builds etcd and kube-apiserver, once per version, for the tests on a real Kubernetes API
+ * npm run envtest   builds etcd, kube-apiserver and kustomize, once per version, for the tests on a real Kubernetes API
  *
- * Both are built from the Go modules in test/envtest, whose go.sum pins every byte, into the user's cache, so that all
+ * They are built from the Go modules in test/envtest, whose go.sum pins every byte, into the user's cache, so that all
  * clones share them; 6 CPU minutes the first time, seconds when Go's own cache is warm. $KUBEBUILDER_ASSETS wins, as with
- * other projects: a directory that holds both. kube-apiserver's release is changed by its update.sh.
+ * other projects: a directory that holds the first two, and may hold the third. kube-apiserver's release is changed by its update.sh.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
@@ -26,6 +26,19 @@ const API_SERVER: Program = {
   name: 'kube-apiserver',
   module: 'k8s.io/kubernetes',
   stamp: 'k8s.io/component-base/version.gitVersion=v',
+}
+
+/** Builds deploy/kubernetes as `kubectl apply -k` does. */
+const KUSTOMIZE: Program = {
+  name: 'kustomize',
+  module: 'sigs.k8s.io/kustomize/kustomize/v5',
+  stamp: 'sigs.k8s.io/kustomize/api/provenance.version=v',
+}
+
+/** Path of kustomize; undefined when it is missing. */
+export function findKustomize(): string | undefined {
+  const path = pathOf(KUSTOMIZE)
+  return existsSync(path) ? path : undefined
 }
 
 /** The programs of $KUBEBUILDER_ASSETS, else those that this script has built; undefined when one is missing. */
@@ -88,9 +101,9 @@ function whyNot(run: { error?: Error | undefined; status: number | null }): stri
 
 if (import.meta.main) {
   try {
-    for (const program of [ETCD, API_SERVER]) build(program)
+    for (const program of [ETCD, API_SERVER, KUSTOMIZE]) build(program)
     const found = findEnvtest()
-    console.log(`${found?.etcd}\n${found?.apiServer}`)
+    console.log(`${found?.etcd}\n${found?.apiServer}\n${findKustomize()}`)
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     process.exit(1)
