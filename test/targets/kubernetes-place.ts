@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { expect } from 'bun:test'
 import { applyTarget } from '../../src/agent/apply.ts'
 import type { ApplyOutcome } from '../../src/agent/apply.ts'
@@ -127,10 +126,12 @@ export const annotation = (name: string): string => `runtime-agent.kyma-project.
 
 /** Writes the status of an object, as its controller would; `path` is that of the object. */
 export async function patchStatus(kube: Kube, path: string, status: object): Promise<void> {
-  const [token = ''] = readFileSync(`${kube.directory}/tokens.csv`, 'utf8').split(',')
   const answer = await fetch(`${kube.url}${path}/status`, {
     method: 'PATCH',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/merge-patch+json' },
+    headers: {
+      authorization: `Bearer ${kube.adminToken.reveal()}`,
+      'content-type': 'application/merge-patch+json',
+    },
     body: JSON.stringify({ status }),
     tls: { ca: kube.ca },
   })

@@ -1,0 +1,176 @@
+import type { Row } from '../../scripts/bench.ts'
+import { SECRETS } from '../../src/clients/kubernetes/api.ts'
+import { openKubernetes } from '../../src/clients/kubernetes/load.ts'
+import type { AuditEntry } from '../kube-server.ts'
+import { until } from './support/agent-under-test.ts'
+import {
+  NAMESPACE,
+  delayingProxy,
+  halfWithCredentials,
+  objectsOf,
+  openCluster,
+} from './support/cluster-under-test.ts'
+import type { ClusterBench, Kind, Sizes } from './support/cluster-under-test.ts'
+
+export const name =
+  'The agent as an executable: into a cluster (a real API server on the same cores)'
+
+const INTERVAL = 4000
+const PASSES = 8
+
+type Goals = Partial<
+  Record<'time' | 'cpu' | 'requests' | 'unchanged' | 'unchangedCpu' | 'peak', string>
+>
+type Tenant = { what: string; sizes: Sizes; goals: Goals; latency?: number }
+
+const TENANTS: Tenant[] = [
+  {
+    what: '200 × 3',
+    sizes: { applications: 200, bundles: 3, apis: 2, events: 1 },
+    goals: {
+      ...{ time: '≤ 800 ms (Go 2520)', cpu: 'Go 520 ms', requests: '≤ 1.05 × (objects + pages)' },
+      ...{ unchanged: '≤ 6 (Go 904)', unchangedCpu: '≤ 100 ms (Go 550)', peak: '≤ 125 (Go 54)' },
+    },
+  },
+  {
+    what: '200 × 3, 5 ms away',
+    sizes: { applications: 200, bundles: 3, apis: 2, events: 1 },
+    goals: { time: '≥ 10 × faster than serial' },
+    latency: 5,
+  },
+  {
+    what: '1,000 × 3',
+    sizes: { applications: 1000, bundles: 3, apis: 2, events: 1 },
+    goals: { time: '≤ 20000 ms', unchanged: '≤ 12', peak: '≤ 160' },
+  },
+  {
+    what: '200 × 20 × (10 + 10)',
+    sizes: { applications: 200, bundles: 20, apis: 10, events: 10 },
+    goals: {
+      ...{ time: '< 24400 ms (Go)', cpu: '< 3400 ms (Go)', peak: '< 216 (Go)' },
+      ...{ unchanged: 'Go 2605', unchangedCpu: 'Go 3650' },
+    },
+  },
+]
+
+export async function run(): Promise<Row[]> {
+  const rows: Row[] = []
+  for (const kind of ['kyma', 'kubernetes'] as const)
+    for (const tenant of TENANTS) rows.push(...(await measure(kind, tenant)))
+  rows.push(await serial())
+  return rows
+}
+
+async function measure(kind: Kind, { what, sizes, goals, latency }: Tenant): Promise<Row[]> {
+  const bench = await openCluster({
+    ...{ kind, interval: INTERVAL },
+    ...(latency === undefined ? {} : { latency }),
+  })
+  try {
+    await until(() => bench.fetches().count >= 2)
+    const landscape = halfWithCredentials(sizes)
+    const row = (of: string, value: number, unit: string, rest: Partial<Row> = {}): Row => {
+      return { what: `${kind}, ${what}: ${of}`, value, unit, ...rest }
+    }
+    const first = await firstPass(bench, () => bench.serve(landscape))
+    const objects = objectsOf(kind, landscape)
+    const rows = [
+      row('first pass', first.time, 'ms', { ...goalOf(goals.time), note: `${objects} objects` }),
+      row('first pass, CPU', first.cpu, 'ms', goalOf(goals.cpu)),
+      row('first pass', first.requests, 'requests', {
+        ...goalOf(goals.requests),
+        note: `${first.creates} creates; Director ${(bench.fetches().bytes / 1e6).toFixed(1)} MB`,
+      }),
+    ]
+    if (latency === undefined) {
+      const same = await unchanged(bench)
+      rows.push(
+        row('unchanged pass', same.requests, 'requests', goalOf(goals.unchanged)),
+        row('unchanged pass, CPU', same.cpu, 'ms', goalOf(goals.unchangedCpu)),
+        row('unchanged passes', same.writes, 'writes', { goal: '0' }),
+      )
+    }
+    const { rss, peak } = bench.memory()
+    rows.push(row('resident memory', rss, 'MB'), row('peak memory', peak, 'MB', goalOf(goals.peak)))
+    return rows
+  } finally {
+    await bench.close()
+  }
+}
+
+function goalOf(goal: string | undefined): { goal?: string } {
+  return goal === undefined ? {} : { goal }
+}
+
+/** From the first look to the last write; CPU with the fetch before it and all that the agent keeps of it. */
+async function firstPass(bench: ClusterBench, serve: () => void) {
+  await bench.quiet(500)
+  bench.forget()
+  const cpu = bench.cpu()
+  serve()
+  await until(() => bench.calls().some(isWrite))
+  await bench.quiet(1000)
+  const spent = bench.cpu() - cpu
+  const calls = bench.calls()
+  const writes = calls.filter(isWrite)
+  const begin = Math.min(...calls.filter(isList).map(({ at }) => at.getTime()))
+  const end = Math.max(...writes.map(({ at }) => at.getTime()))
+  const creates = writes.filter(({ verb }) => verb === 'create').length
+  return { time: end - begin, cpu: spent, requests: calls.length, creates }
+}
+
+async function unchanged(bench: ClusterBench) {
+  await Bun.sleep(2 * INTERVAL)
+  bench.forget()
+  const [cpu, from] = [bench.cpu(), bench.fetches().count]
+  await until(() => bench.fetches().count >= from + PASSES, 120_000)
+  await bench.quiet(500)
+  const passes = bench.fetches().count - from
+  const calls = bench.calls()
+  return {
+    requests: calls.length / passes,
+    cpu: (bench.cpu() - cpu) / passes,
+    writes: calls.filter(isWrite).length,
+  }
+}
+
+/** What 600 creates one after the other would take 5 ms away, with our own client; from 100 of them. */
+async function serial(): Promise<Row> {
+  const { startKube } = await import('../kube-server.ts')
+  const kube = await startKube()
+  const proxy = await delayingProxy(kube.url, 5)
+  try {
+    await kube.namespace(NAMESPACE)
+    const { readFileSync, writeFileSync } = await import('node:fs')
+    const kubeconfig = `${kube.directory}/kubeconfig-slow`
+    const text = readFileSync(kube.kubeconfig, 'utf8').replaceAll(kube.url, proxy.url)
+    writeFileSync(kubeconfig, text, { mode: 0o600 })
+    const client = await openKubernetes({ kubeconfig, version: 'test' })
+    const { signal } = new AbortController()
+    const create = (name: string) =>
+      client.create(SECRETS, { metadata: { name, namespace: NAMESPACE } }, signal)
+    await create('warm')
+    const from = performance.now()
+    for (let n = 0; n < 100; n++) await create(`secret-${n}`)
+    const value = (performance.now() - from) * 6
+    await client.close()
+    return {
+      what: '600 creates one after the other, 5 ms away',
+      value,
+      unit: 'ms',
+      note: '100 × 6',
+    }
+  } finally {
+    proxy.close()
+    await kube.stop()
+  }
+}
+
+/** The Lease is renewed whatever happens. */
+function isWrite({ verb, resource }: AuditEntry): boolean {
+  return ['create', 'update', 'patch', 'delete'].includes(verb) && resource !== 'leases'
+}
+
+function isList({ verb }: AuditEntry): boolean {
+  return verb === 'list'
+}
