@@ -1,17 +1,15 @@
 /** The defects of the Go agent (reference/go-agent-measured.md §2, go-agent.md §12) that concern what is written: a test each that we have none. */
 import { afterAll, afterEach, beforeAll, describe, expect } from 'bun:test'
 import { APPLICATIONS, SECRETS } from '../../../src/clients/kubernetes/api.ts'
-import type { KubeObject } from '../../../src/clients/kubernetes/api.ts'
 import { findEnvtest } from '../../../scripts/envtest.ts'
-import { aBundle, basic, landscape, serveDirector, times } from '../../clients/mini-director.ts'
-import type { MiniDirector, World, WorldBundle } from '../../clients/mini-director.ts'
+import { aBundle, basic, landscape, times } from '../../clients/mini-director.ts'
+import type { World, WorldBundle } from '../../clients/mini-director.ts'
 import { failureOf, json } from '../../clients/server.ts'
-import type { Reply } from '../../clients/server.ts'
 import { needsKube, startKube } from '../../kube.ts'
 import type { Kube } from '../../kube.ts'
+import { everythingIn, openScene, ownerOf, secretsNamedBy, servicesOf, uidOf } from './scene.ts'
+import type { Scene } from './scene.ts'
 import {
-  Agent,
-  applicationsIn,
   clear,
   NAMESPACE,
   other,
@@ -36,44 +34,8 @@ if (findEnvtest() !== undefined) {
   afterAll(() => kube.stop())
 }
 
-type Scene = AsyncDisposable & {
-  agent: Agent
-  world: World
-  /** What the Director answers next, in place of the truth; undefined: the truth again. */
-  answer(reply: Reply | undefined): void
-}
-
-async function scene(world: World): Promise<Scene> {
-  let reply: Reply | undefined
-  const server: MiniDirector = await serveDirector(world, () => reply)
-  return {
-    agent: new Agent(kube, server),
-    world,
-    answer: (next) => (reply = next),
-    [Symbol.asyncDispose]: () => server.close(),
-  }
-}
-
-/** Everything that is there, to be compared before and after. */
-async function everything(): Promise<string[]> {
-  const objects = [...(await applicationsIn(kube)), ...(await secretsIn(kube))]
-  return objects.map(({ metadata: { name, uid, resourceVersion } }) =>
-    [name, uid, resourceVersion].join(' '),
-  )
-}
-
-type Service = {
-  id: string
-  entries: { credentials: { type: string; secretName: string } }[]
-}
-const servicesOf = (application: KubeObject | undefined): Service[] =>
-  (application?.['spec'] as { services: Service[] } | undefined)?.services ?? []
-const secretsNamedBy = (application: KubeObject | undefined): string[] =>
-  servicesOf(application).flatMap(({ entries }) =>
-    entries.map(({ credentials }) => credentials.secretName),
-  )
-const uidOf = (object: KubeObject | undefined) => object?.metadata.uid
-const ownerOf = (object: KubeObject | undefined) => object?.metadata.ownerReferences?.[0]?.uid
+const scene = (world: World): Promise<Scene> => openScene(kube, world)
+const everything = (): Promise<string[]> => everythingIn(kube)
 
 describe('a: an application beyond the first page', () => {
   needsKube('is added and takes the place of none', async () => {
@@ -178,7 +140,7 @@ describe('d: two applications of one name', () => {
     const { problems, results } = await it.agent.pass()
     expect(problems).toEqual(['name_taken'])
     expect(results).toEqual(['create application/innocent', 'update binding/app-0000-bundle-0000'])
-    expect(uidOf(await readApplication(kube, 'mp-app-0001'))).toBe(uid!)
+    expect(uidOf(await readApplication(kube, 'mp-app-0001'))).toBe(uid)
     expect(writesIn((await it.agent.pass()).calls)).toEqual([])
   })
 
@@ -305,7 +267,7 @@ describe('j: what people change', () => {
       labels: { app: 'mp-app-0000', bundleId: 'app-0000-bundle-0000', team: 'a' },
       annotations: { note: 'keep' },
     })
-    expect(ownerOf(repaired)).toBe(uidOf(await readApplication(kube, 'mp-app-0000'))!)
+    expect(ownerOf(repaired)).toBe(uidOf(await readApplication(kube, 'mp-app-0000')))
     expect(
       ['username', 'password', 'extra', 'clientSecret'].map((key) => valueIn(repaired, key)),
     ).toEqual(['app-0000-bundle-0000', 'canary-password', 'theirs', undefined])
@@ -371,7 +333,7 @@ describe('D6: a foreign Application of the same name', () => {
       problem: { subject: 'mp-app-0000' },
     })
     expect(results).toEqual(['create application/app-0001', 'create binding/app-0001-bundle-0000'])
-    expect(await readApplication(kube, 'mp-app-0000')).toEqual(before!)
+    expect(await readApplication(kube, 'mp-app-0000')).toEqual(before)
     await person.remove(APPLICATIONS, 'mp-app-0000')
     expect((await it.agent.pass()).problems).toEqual([])
   })

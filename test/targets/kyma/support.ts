@@ -26,10 +26,10 @@ export const GUARD: GuardConfig = {
 }
 
 /** A target over this cluster; called again it is the same place after a restart. */
-export function openTarget(kubernetes: Kubernetes): Target {
+export function openTarget(kubernetes: Kubernetes, namespace = NAMESPACE): Target {
   return openKyma({
     config: {
-      ...{ kind: 'kyma', name: 'kyma', namespace: NAMESPACE, gatewayUrl: GATEWAY },
+      ...{ kind: 'kyma', name: 'kyma', namespace, gatewayUrl: GATEWAY },
       skipVerify: false,
     },
     kubernetes,
@@ -171,10 +171,12 @@ export type Other = {
   create(resource: Resource, object: KubeObject): Promise<KubeObject>
   /** JSON merge patch. */
   change(resource: Resource, name: string, patch: object): Promise<KubeObject>
-  /** Server-side apply. */
+  /** Server-side apply, with force. */
   apply(resource: Resource, object: KubeObject): Promise<void>
   remove(resource: Resource, name: string): Promise<void>
 }
+
+const APPLY = 'application/apply-patch+yaml'
 
 export async function other(kube: Kube, manager: string): Promise<Other> {
   const account = { namespace: 'default', name: manager }
@@ -203,7 +205,7 @@ export async function other(kube: Kube, manager: string): Promise<Other> {
     const { group, version, plural, namespaced } = resource
     const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
     const place = `${root}${namespaced ? `/namespaces/${NAMESPACE}` : ''}/${plural}`
-    const url = `${kube.url}${place}${name === undefined ? '' : `/${name}`}?fieldManager=${manager}`
+    const url = `${kube.url}${place}${name === undefined ? '' : `/${name}`}?fieldManager=${manager}${type === APPLY ? '&force=true' : ''}`
     const answer = await fetch(url, {
       method,
       tls: { ca: kube.ca },
@@ -218,7 +220,7 @@ export async function other(kube: Kube, manager: string): Promise<Other> {
     change: (resource, name, patch) =>
       send('PATCH', resource, name, 'application/merge-patch+json', patch),
     apply: async (resource, object) => {
-      await send('PATCH', resource, object.metadata.name, 'application/apply-patch+yaml', object)
+      await send('PATCH', resource, object.metadata.name, APPLY, object)
     },
     remove: async (resource, name) => {
       await send('DELETE', resource, name, 'application/json', undefined)
