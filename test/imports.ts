@@ -77,6 +77,8 @@ export const TYPES_ONLY: TypesOnly[] = [
     except: {
       'src/clients/token.ts': 'parseToken is pure',
       'src/agent/compass.ts': 'opens the clients anew when the identity changes',
+      'src/agent/state-secrets.ts': 'a store of its own, which the steps know as a port',
+      'src/agent/snapshot-parts.ts': 'a part of it',
     },
   },
   {

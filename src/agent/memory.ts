@@ -34,6 +34,8 @@ export type Memory = {
   /** When the Connector was last asked where the Director is. */
   planeAskedAt: Instant
   snapshot?: Snapshot
+  /** Why the present snapshot is not stored. */
+  unsaved?: Problem
   /** Problems of the snapshot as a whole: damaged, or credentials that vanished. */
   snapshotProblems: Problem[]
   credentialsHeld: Held[]

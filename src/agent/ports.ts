@@ -55,7 +55,11 @@ export type Owned = {
 /** The last complete snapshot, kept over restarts. */
 export interface SnapshotStore {
   load(): Promise<{ snapshot?: Snapshot; problem?: Problem }>
-  save(snapshot: Snapshot): Promise<void>
+  /**
+   * Where the agent can do without, a problem says that it is in memory only: it is given again with the next fetch.
+   * Elsewhere what cannot be kept is thrown, and nothing is done with it.
+   */
+  save(snapshot: Snapshot): Promise<Problem | undefined>
 }
 
 /** What must survive a restart and is neither identity nor snapshot (agent/state.ts). */

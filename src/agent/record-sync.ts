@@ -27,6 +27,7 @@ export async function recordFetched(
   noteRecovery(deps, source, sourceOf(memory, source))
   memory.snapshot = snapshot
   memory.snapshotProblems = problems.map(({ problem }) => problem)
+  noteUnsaved(deps, memory, outcome.unsaved)
   noteHeld(deps, memory, memory.credentialsHeld, held)
   memory.credentialsHeld = held
   memory.runtimeLabels = runtimeLabels
@@ -48,6 +49,18 @@ export async function recordFetched(
   })
   planLabels(deps, memory, now)
   await saveState(deps, memory, { approvals: withoutSpent(memory.state.approvals, spent, now) })
+}
+
+/** Says once that the snapshot is in memory only, and shows it for as long as it is. */
+function noteUnsaved(deps: Deps, memory: Memory, unsaved: Problem | undefined): void {
+  const before = memory.unsaved?.code
+  delete memory.unsaved
+  if (unsaved === undefined) return
+  memory.unsaved = unsaved
+  memory.snapshotProblems.push(unsaved)
+  if (before === unsaved.code) return
+  const { message, code, turn, hint } = unsaved
+  deps.log.warn(message, { code, turn, hint })
 }
 
 function planLabels(deps: Deps, memory: Memory, now: Instant): void {

@@ -21,7 +21,10 @@ export function openSnapshotFile(directory: string): SnapshotStore {
         return { problem: thrown.toProblem() }
       }
     },
-    save: (snapshot) => writeAtomic(path, encodeSnapshot(snapshot)),
+    async save(snapshot) {
+      await writeAtomic(path, encodeSnapshot(snapshot))
+      return undefined
+    },
   }
 }
 

@@ -92,6 +92,7 @@ export async function fetchFrom(
       last: memory.snapshot,
       guard: deps.settings.guard,
       approvals: memory.state.approvals,
+      unsaved: memory.unsaved !== undefined,
       now: () => deps.clock.now(),
     },
     call,

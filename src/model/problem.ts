@@ -132,6 +132,9 @@ export const PROBLEMS = {
   snapshot_damaged: retry(
     'the kept snapshot cannot be read: the next complete fetch replaces it, and nothing is deleted before',
   ),
+  snapshot_too_large: operator(
+    'the agent goes on with what it has in memory; after a restart it must reach Compass before it repairs anything',
+  ),
   credentials_missing: retry(
     'Compass no longer shows these credentials: they are kept for guard.credentialsGrace',
     'application',
@@ -286,4 +289,9 @@ export function toAgentError(thrown: unknown): AgentError {
       ? `${thrown.name}: ${thrown.message}`
       : 'a value that is no error was thrown'
   return new AgentError('internal', `Cannot go on: ${text}`, { cause: thrown })
+}
+
+/** What went wrong, as the second half of a message. */
+export function reasonOf(thrown: unknown): string {
+  return toAgentError(thrown).message.replace(/^Cannot /, 'cannot ')
 }

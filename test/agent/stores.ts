@@ -33,8 +33,9 @@ function snapshotText(): Stores['snapshots'] {
     load() {
       return Promise.resolve(this.text === undefined ? {} : decodeSnapshot(this.text))
     },
-    save(snapshot) {
-      return keep(this, encodeSnapshot(snapshot))
+    async save(snapshot) {
+      await keep(this, encodeSnapshot(snapshot))
+      return undefined
     },
   }
 }

@@ -1,0 +1,249 @@
+import type { KubeObject, Kubernetes } from '../clients/kubernetes/api.ts'
+import { SECRETS } from '../clients/kubernetes/api.ts'
+import { changeSecret, dataOf, readSecret } from '../clients/kubernetes/secrets.ts'
+import { arrayOf, asNumber, asObject, asString } from '../model/decode.ts'
+import { sha256 } from '../model/digest.ts'
+import { AgentError } from '../model/problem.ts'
+import { fromBase64, toBase64 } from '../runtime/base64.ts'
+
+/*
+ * Bytes over several Secrets, so that they change as a whole. Parts are written to slots that the present head does not
+ * name; then the head is, which names slots and digests; then the slots of before go. So an agent that is killed
+ * anywhere leaves the old bytes or the new ones. Only when old and new need more than 16 slots together, the new ones
+ * go over old slots: killed there, what is left does not fit its digests, and is named as damaged.
+ */
+
+/** A Secret holds 1 MiB, a request to the API server 3 MB with base64 around it. */
+const PART_BYTES = 700_000
+/** So many names stand in the RBAC. */
+export const MOST_PARTS = 16
+
+const PART = 'part'
+const HEAD = 'head.json'
+const VERSION = 1
+
+export type SnapshotParts = {
+  /**
+   * The bytes that were saved last; undefined: there are none.
+   *
+   * @throws AgentError snapshot_damaged; of the API
+   */
+  load(): Promise<Uint8Array | undefined>
+  /** @throws AgentError snapshot_too_large; kubernetes_conflict; of the API */
+  save(bytes: Uint8Array): Promise<void>
+}
+
+export type SnapshotPartsOptions = {
+  kubernetes: Kubernetes
+  namespace: string
+  prefix: string
+  foreign?: (why: string) => void
+  /** Size of a part; smaller ones are for tests. */
+  partBytes?: number
+}
+
+type Head = { parts: { slot: number; sha256: string }[] }
+
+type Kept = SnapshotPartsOptions & {
+  /** The text of the head as we last read or wrote it; `text` undefined: there was none. */
+  head: { text: string | undefined } | undefined
+  /** What is known of the slots: the version, or null where there is nothing. */
+  slots: Map<number, string | null>
+}
+
+const { signal } = new AbortController()
+
+export function openSnapshotParts(options: SnapshotPartsOptions): SnapshotParts {
+  const kept: Kept = { ...options, head: undefined, slots: new Map() }
+  return { load: () => load(kept, 1), save: (bytes) => save(kept, bytes) }
+}
+
+/** A reader beside the writer may find a slot gone that the head named a moment ago: then it begins again. */
+const ROUNDS = 3
+
+async function load(kept: Kept, round: number): Promise<Uint8Array | undefined> {
+  const text = await readHead(kept)
+  if (text === undefined) return undefined
+  const head = decodeHead(text)
+  if (head === undefined) throw damaged('its head cannot be read')
+  try {
+    return joined(await Promise.all(head.parts.map((part) => loadPart(kept, part))))
+  } catch (thrown) {
+    const late = round < ROUNDS && (await readHead(kept)) !== text
+    if (!late) throw thrown
+  }
+  return load(kept, round + 1)
+}
+
+async function readHead(kept: Kept): Promise<string | undefined> {
+  const texts = await readSecret(kept.kubernetes, headOf(kept), signal)
+  const text = texts?.get(HEAD)
+  kept.head = { text }
+  return text
+}
+
+async function loadPart(
+  kept: Kept,
+  { slot, sha256: digest }: Head['parts'][number],
+): Promise<Uint8Array> {
+  const found = await kept.kubernetes.get(SECRETS, slotOf(kept, slot), signal)
+  note(kept, slot, found)
+  if (found === undefined) throw damaged(`its part ${slot} is missing`)
+  const bytes = fromBase64(dataOf(found).get(PART) ?? '')
+  if (sha256(bytes) !== digest) throw damaged(`its part ${slot} was changed`)
+  return bytes
+}
+
+function note({ slots }: Kept, slot: number, found: KubeObject | undefined): void {
+  slots.set(slot, found?.metadata.resourceVersion ?? null)
+}
+
+async function save(kept: Kept, bytes: Uint8Array): Promise<void> {
+  const parts = cut(bytes, kept.partBytes ?? PART_BYTES)
+  const text = kept.head === undefined ? await readHead(kept) : kept.head.text
+  const before = text === undefined ? undefined : decodeHead(text)
+  const used = (before?.parts ?? []).map(({ slot }) => slot)
+  const chosen = freeSlots(used).concat(used).slice(0, parts.length)
+  await assertHead(kept)
+  const head: Head = { parts: [] }
+  for (const [index, part] of parts.entries()) {
+    const slot = chosen[index] ?? 0
+    await savePart(kept, slot, part)
+    head.parts.push({ slot, sha256: sha256(part) })
+  }
+  await saveHead(kept, encodeHead(head))
+  await removeOthers(kept, new Set(chosen))
+}
+
+function cut(bytes: Uint8Array, size: number): Uint8Array[] {
+  const count = Math.max(1, Math.ceil(bytes.length / size))
+  if (count > MOST_PARTS) {
+    throw new AgentError(
+      'snapshot_too_large',
+      `Cannot keep the snapshot in ${MOST_PARTS} Secrets: it has ${bytes.length} bytes packed, of at most ${MOST_PARTS * size}`,
+    )
+  }
+  return Array.from({ length: count }, (_, index) =>
+    bytes.subarray(index * size, (index + 1) * size),
+  )
+}
+
+function freeSlots(used: readonly number[]): number[] {
+  return Array.from({ length: MOST_PARTS }, (_, slot) => slot).filter(
+    (slot) => !used.includes(slot),
+  )
+}
+
+/** Another agent that has saved since may be about to use the same slots. */
+async function assertHead(kept: Kept): Promise<void> {
+  const texts = await readSecret(kept.kubernetes, headOf(kept), signal)
+  assertSame(kept, texts?.get(HEAD))
+}
+
+function assertSame(kept: Kept, there: string | undefined): void {
+  // One that was removed names nothing.
+  if (there === undefined || there === kept.head?.text) return
+  kept.head = undefined
+  kept.slots.clear()
+  const { namespace, name } = headOf(kept)
+  const message = `Cannot write the Secret ${namespace}/${name}: it was changed by somebody else`
+  kept.foreign?.(message)
+  throw new AgentError('kubernetes_conflict', message)
+}
+
+async function savePart(kept: Kept, slot: number, part: Uint8Array): Promise<void> {
+  const { kubernetes, slots } = kept
+  const ref = slotOf(kept, slot)
+  if (!slots.has(slot)) note(kept, slot, await kubernetes.get(SECRETS, ref, signal))
+  const resourceVersion = slots.get(slot) ?? null
+  const data = { [PART]: toBase64(part) }
+  try {
+    const stored =
+      resourceVersion === null
+        ? await kubernetes.create(SECRETS, newPart(ref, data), signal)
+        : await kubernetes.merge(SECRETS, ref, { metadata: { resourceVersion }, data }, signal)
+    note(kept, slot, stored)
+  } catch (thrown) {
+    // What became of it is not known: it is looked at the next time.
+    slots.delete(slot)
+    throw thrown
+  }
+}
+
+function newPart(metadata: { namespace: string; name: string }, data: object): KubeObject {
+  const labels = { 'app.kubernetes.io/managed-by': 'runtime-agent' }
+  const object = { apiVersion: 'v1', kind: 'Secret', type: 'Opaque' }
+  return { ...object, metadata: { ...metadata, labels }, data }
+}
+
+async function saveHead(kept: Kept, text: string): Promise<void> {
+  const change = (texts: ReadonlyMap<string, string> | undefined) => {
+    assertSame(kept, texts?.get(HEAD))
+    return { [HEAD]: text }
+  }
+  try {
+    await changeSecret(kept.kubernetes, headOf(kept), change, signal)
+    kept.head = { text }
+  } catch (thrown) {
+    kept.head = undefined
+    throw thrown
+  }
+}
+
+/** What was there before holds credentials that may be old. One that cannot be removed is written over later. */
+async function removeOthers(kept: Kept, named: ReadonlySet<number>): Promise<void> {
+  for (const [slot, version] of kept.slots) {
+    if (named.has(slot) || version === null) continue
+    const precondition = { resourceVersion: version }
+    try {
+      await kept.kubernetes.remove(SECRETS, slotOf(kept, slot), precondition, signal)
+      kept.slots.set(slot, null)
+    } catch {
+      kept.slots.delete(slot)
+    }
+  }
+}
+
+function headOf({ namespace, prefix }: Kept): { namespace: string; name: string } {
+  return { namespace, name: `${prefix}-snapshot` }
+}
+
+function slotOf({ namespace, prefix }: Kept, slot: number): { namespace: string; name: string } {
+  return { namespace, name: `${prefix}-snapshot-${slot}` }
+}
+
+function encodeHead(head: Head): string {
+  return `${JSON.stringify({ version: VERSION, ...head }, null, 2)}\n`
+}
+
+function decodeHead(text: string): Head | undefined {
+  try {
+    const json = asObject(JSON.parse(text), 'head')
+    if (json['version'] !== VERSION) return undefined
+    const parts = arrayOf(json['parts'], 'parts', (value, path) => {
+      const part = asObject(value, path)
+      const slot = asNumber(part['slot'], `${path}.slot`)
+      return { slot, sha256: asString(part['sha256'], `${path}.sha256`) }
+    })
+    const known = parts.every(
+      ({ slot }) => Number.isInteger(slot) && slot >= 0 && slot < MOST_PARTS,
+    )
+    return known ? { parts } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function damaged(why: string): AgentError {
+  return new AgentError('snapshot_damaged', `Cannot use the kept snapshot: ${why}`)
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}

@@ -1,0 +1,137 @@
+import type { Access, Kubernetes } from '../clients/kubernetes/api.ts'
+import { SECRETS } from '../clients/kubernetes/api.ts'
+import { changeSecret, readSecret } from '../clients/kubernetes/secrets.ts'
+import { AgentError, problem, toAgentError, type Problem } from '../model/problem.ts'
+import { decodeSnapshot, encodeSnapshot } from '../model/snapshot-codec.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import { gunzip, gzip } from '../runtime/gzip.ts'
+import type { SnapshotStore, StateStore } from './ports.ts'
+import { MOST_PARTS, openSnapshotParts, type SnapshotParts } from './snapshot-parts.ts'
+import { decodeState, encodeState, initialState } from './state.ts'
+
+/*
+ * Snapshot and state in Secrets of the agent's namespace, under names that RBAC can list one by one:
+ *
+ *   runtime-agent-state                what state.json is on disk
+ *   runtime-agent-snapshot             which parts make up the snapshot, with their digests; written last
+ *   runtime-agent-snapshot-0 … -15     the snapshot, gzip, cut into parts
+ */
+
+export type StateSecretsOptions = {
+  kubernetes: Kubernetes
+  /** Where the agent keeps its own. */
+  namespace: string
+  /** What their names begin with: `runtime-agent`, or that with the name of the agent. */
+  prefix: string
+  /** Another writer has changed what is ours alone: what this agent knows of it is not true any more. */
+  foreign?: (why: string) => void
+}
+
+/** The rights that both stores need. */
+export function stateRights({
+  namespace,
+  prefix,
+}: Pick<StateSecretsOptions, 'namespace' | 'prefix'>): Access[] {
+  const right = (verb: string): Access => ({ verb, resource: SECRETS, namespace })
+  const parts = Array.from({ length: MOST_PARTS }, (_, index) => `${prefix}-snapshot-${index}`)
+  const named = [`${prefix}-state`, `${prefix}-snapshot`, ...parts].flatMap((name) =>
+    ['get', 'patch'].map((verb) => ({ ...right(verb), name })),
+  )
+  return [...named, ...parts.map((name) => ({ ...right('delete'), name })), right('create')]
+}
+
+/** Larger than any snapshot of 16 parts: who packs more into them packs a bomb. */
+const LONGEST = 512 * 1024 * 1024
+
+/**
+ * The last snapshot in Secrets. One that cannot be stored is a problem that `save` gives back: the agent works from
+ * memory meanwhile. What `load` cannot put together whole is one too, and never another snapshot than was stored.
+ */
+export function openSnapshotSecrets(options: StateSecretsOptions): SnapshotStore {
+  const parts = openSnapshotParts(options)
+  /** Digest of the snapshot that is known to be there whole. */
+  let stored: string | undefined
+  return {
+    async load() {
+      const loaded = await loadSnapshot(parts)
+      stored = loaded.snapshot?.digest
+      return loaded
+    },
+    async save(snapshot) {
+      if (snapshot.digest === stored) return undefined
+      stored = undefined
+      const unsaved = await saveSnapshot(parts, snapshot)
+      if (unsaved === undefined) stored = snapshot.digest
+      return unsaved
+    },
+  }
+}
+
+async function loadSnapshot(
+  parts: SnapshotParts,
+): Promise<{ snapshot?: Snapshot; problem?: Problem }> {
+  try {
+    const packed = await parts.load()
+    if (packed === undefined) return {}
+    const text = await gunzip(packed, LONGEST)
+    if (text === undefined) throw damaged('it is no gzip')
+    return decodeSnapshot(text)
+  } catch (thrown) {
+    return { problem: toAgentError(thrown).toProblem() }
+  }
+}
+
+function damaged(why: string): AgentError {
+  return new AgentError('snapshot_damaged', `Cannot use the kept snapshot: ${why}`)
+}
+
+async function saveSnapshot(
+  parts: SnapshotParts,
+  snapshot: Snapshot,
+): Promise<Problem | undefined> {
+  try {
+    await parts.save(await gzip(encodeSnapshot(snapshot)))
+    return undefined
+  } catch (thrown) {
+    const { code, message, hint, turn } = toAgentError(thrown)
+    const why = message.replace(/^Cannot /, 'cannot ')
+    return problem(code, `Cannot keep the snapshot over a restart: ${why}`, { hint, turn })
+  }
+}
+
+const STATE = 'state.json'
+
+/**
+ * The state in a Secret. Two agents never write over one another: who finds another state than it knows ends with
+ * kubernetes_conflict, and must read it again.
+ */
+export function openStateSecret(options: StateSecretsOptions): StateStore {
+  const { kubernetes, namespace, prefix, foreign } = options
+  const secret = { namespace, name: `${prefix}-state` }
+  const { signal } = new AbortController()
+  /** As it was when we last read or wrote it; `text` undefined: it was not there. */
+  let seen: { text: string | undefined } | undefined
+  return {
+    async load() {
+      const text = (await readSecret(kubernetes, secret, signal))?.get(STATE)
+      seen = { text }
+      return text === undefined ? initialState : decodeState(text)
+    },
+    async save(state) {
+      const wanted = encodeState(state)
+      const change = (texts: ReadonlyMap<string, string> | undefined) => {
+        const there = texts?.get(STATE)
+        if (there === wanted) return undefined
+        // One that was removed loses nothing by being written again.
+        if (seen !== undefined && there !== undefined && there !== seen.text) {
+          const message = `Cannot write the Secret ${namespace}/${secret.name}: it was changed by somebody else`
+          foreign?.(message)
+          throw new AgentError('kubernetes_conflict', message)
+        }
+        return { [STATE]: wanted }
+      }
+      await changeSecret(kubernetes, secret, change, signal)
+      seen = { text: wanted }
+    },
+  }
+}
