@@ -45,7 +45,7 @@ export function kubernetesOver(wire: Wire): Kubernetes {
       ...(contentType === undefined ? {} : { contentType }),
       signal,
     })
-    return decodeObject(answer, resource, what)
+    return decodeObject(answer, resource, `${what} at ${wire.host}`)
   }
 
   return {
@@ -56,7 +56,7 @@ export function kubernetesOver(wire: Wire): Kubernetes {
       const place = placeOf(resource, ref, true)
       try {
         const answer = await wire.send({ method: 'GET', resource, place, what, signal })
-        return decodeObject(answer, resource, what)
+        return decodeObject(answer, resource, `${what} at ${wire.host}`)
       } catch (thrown) {
         if (isAbsent(thrown)) return undefined
         throw thrown

@@ -64,7 +64,7 @@ async function listOnce(
       limit /= 10
       continue
     }
-    const decoded = decodePage(page, resource, what)
+    const decoded = decodePage(page, resource, `${what} at ${wire.host}`)
     // The server sends who owns what along with metadata, at several times its size.
     if (scope.only === 'metadata')
       for (const { metadata } of decoded.items) delete metadata.managedFields

@@ -61,8 +61,9 @@ export function aKubeconfig({ cluster, user = { token: 'x' }, context }: Kubecon
   return path
 }
 
-/** A client of a server that plays the API. */
+/** A client of a server that plays the API; the path that test/clients/server.ts gives it is the Director's. */
 export function clientOf(url: string): Promise<Kubernetes> {
-  const kubeconfig = aKubeconfig({ cluster: { server: new URL(url).origin } })
+  const server = url.replace('/director/graphql', '')
+  const kubeconfig = aKubeconfig({ cluster: { server } })
   return openKubernetes({ kubeconfig, version: '1.2.3' })
 }
