@@ -1,71 +1,214 @@
 import { openCompass } from '../agent/compass.ts'
 import type { AgentSettings, Deps } from '../agent/deps.ts'
 import { wantedLabels } from '../agent/label.ts'
-import type { Compass, Ownership, Reporter, StateStore, TokenSource } from '../agent/ports.ts'
-import { openSnapshotFile, openStateFile } from '../agent/state-files.ts'
-import type { Config, TargetConfig, ValueSource } from '../config/config.ts'
-import { describeSource, resolveValue } from '../config/value.ts'
-import { openDigestKey } from '../identity/digest-key.ts'
-import { openDiskStore } from '../identity/disk.ts'
-import { AgentError, toAgentError } from '../model/problem.ts'
+import type { Compass, Reporter, TokenSource } from '../agent/ports.ts'
+import { COMPASS_CONNECTIONS } from '../clients/kubernetes/api.ts'
+import type { Kubernetes } from '../clients/kubernetes/api.ts'
+import { openKubernetes } from '../clients/kubernetes/load.ts'
+import type { Config, TargetConfig } from '../config/config.ts'
+import { openConfigSecret } from '../kyma/config-secret.ts'
+import { compassConnectionReporter } from '../kyma/connection-reporter.ts'
+import type { Problem } from '../model/problem.ts'
 import type { Secret } from '../model/secret.ts'
 import { version } from '../model/version.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { ensureDirectory, isWritableByOthers, readText, removeTemporary } from '../runtime/files.ts'
-import { certificateInfo, randomUnit, splitPem, uuid } from '../runtime/keys.ts'
-import { acquireLock } from '../runtime/lock.ts'
+import { randomUnit, uuid } from '../runtime/keys.ts'
 import { openLog } from '../runtime/log.ts'
 import type { Log } from '../runtime/log.ts'
-import { join } from '../runtime/path.ts'
-import { env, pid } from '../runtime/process.ts'
+import { pid } from '../runtime/process.ts'
 import { openTriggerQueue } from '../server/trigger-queue.ts'
 import type { TriggerQueue } from '../server/trigger-queue.ts'
 import { openFiles } from '../targets/files.ts'
+import { openKubernetes as openBindings } from '../targets/kubernetes.ts'
+import { openKyma } from '../targets/kyma.ts'
 import type { Target } from '../targets/target.ts'
+import { alsoByLease, keepInCluster } from './compose-cluster.ts'
+import { keepOnDisk } from './compose-disk.ts'
+import type { Keeping } from './keeping.ts'
+import type { LoadedConfig } from './load-config.ts'
+import { openToken, readCa, valueReaders } from './values.ts'
 
-/** Larger files are no token and no CA bundle. */
-const VALUE_LIMIT = 4 * 1024 * 1024
+/** What a composition is made from: agent.yaml, or the variables of the Go agent with its configuration Secret. */
+export type Given = Pick<LoadedConfig, 'config' | 'configuration'>
 
-/** Everything of one agent, made from its configuration; nothing is written or connected before it runs. */
-export type Composition = { deps: Deps; queue: TriggerQueue; log: Log }
+/** Everything of one agent, made from its configuration; nothing is written before it runs. */
+export type Composition = {
+  deps: Deps
+  queue: TriggerQueue
+  log: Log
+  /** For commands that look without being in charge: learns what else the agent learns when it is. */
+  look(): Promise<void>
+  /** For who disconnects: takes away the CR that tells of the connection. */
+  removeConnection(): Promise<void>
+  /** Ends what the composition has opened. */
+  close(): Promise<void>
+}
+
+/** What reporters may need of the composition that they become a part of. */
+export type Surroundings = {
+  log: Log
+  queue: TriggerQueue
+  /** What fails beside the loop. */
+  problems(): Problem[]
+}
 
 export async function compose(
-  config: Config,
-  reporters: (log: Log, queue: TriggerQueue) => Reporter[],
+  given: Given,
+  reporters: (surroundings: Surroundings) => Reporter[],
 ): Promise<Composition> {
+  const { config } = given
   const log = openLog(config.log)
   const queue = openTriggerQueue()
-  const { directory } = config.identity
-  const digestKey = await inState(directory, () => openDigestKey(directory))
+  const kubernetes = needsCluster(config)
+    ? await openKubernetes({ ...config.kubernetes, version })
+    : undefined
+  const source = openSource(given, kubernetes, queue)
+  const parts = { config, kubernetes, log, source }
+  const keeping = await openKeeping(parts)
+  const connection = openConnection(parts, queue)
+  const problems = (): Problem[] => [...keeping.problems(), ...(connection?.problems() ?? [])]
   const deps: Deps = {
-    settings: settingsOf(config),
+    settings: settingsOf(config, source),
     clock: systemClock,
     random: randomUnit,
     uuid,
     log,
     version,
     pid,
-    store: openDiskStore({ directory }),
-    snapshots: openSnapshotFile(directory),
-    states: stateStore(directory),
-    token: tokenSource(config.connector.token),
-    compass: await composeCompass(config),
-    targets: config.targets.map((target) =>
-      composeTarget(target, { config, digestKey: digestKey.key }),
+    store: keeping.store,
+    snapshots: keeping.snapshots,
+    states: keeping.states,
+    token: source.token,
+    compass: await composeCompass(parts),
+    targets: config.targets.flatMap((target) =>
+      composeTarget(target, { config, digestKey: keeping.digestKey, kubernetes }),
     ),
-    reporters: reporters(log, queue),
+    reporters: [
+      ...reporters({ log, queue, problems }),
+      ...(connection === undefined ? [] : [connection.reporter]),
+    ],
     triggers: queue,
-    ownership: diskOwnership(directory, () => digestKey.keep()),
+    ownership: keeping.ownership,
   }
-  return { deps, queue, log }
+  return {
+    deps,
+    queue,
+    log,
+    async look() {
+      await keeping.look()
+      // The tenant comes from where the token comes from; that it cannot be read is shown where it is needed.
+      await source.token.read().catch(() => undefined)
+    },
+    async removeConnection() {
+      const { compassConnection } = config
+      if (compassConnection === undefined) return
+      const { signal } = new AbortController()
+      await kubernetes?.remove(COMPASS_CONNECTIONS, compassConnection, {}, signal)
+    },
+    async close() {
+      source.close()
+      await kubernetes?.close()
+    },
+  }
 }
 
-function settingsOf(config: Config): AgentSettings {
-  const { name, runtime, connector, director, renewal, guard, insecureSkipVerify } = config
+type Parts = {
+  config: Config
+  kubernetes: Kubernetes | undefined
+  log: Log
+  source: ComposedSource
+}
+
+/** Whether the Kubernetes API is used at all: without it its client is not loaded. */
+function needsCluster({ identity, connector, targets, compassConnection }: Config): boolean {
+  return (
+    identity.store === 'secret' ||
+    compassConnection !== undefined ||
+    [connector.token, connector.ca].some((source) => source?.from === 'secret') ||
+    targets.some(({ kind }) => kind !== 'files')
+  )
+}
+
+/** Token, and what the operator says of Compass: fixed in agent.yaml, or as the configuration Secret says now. */
+type ComposedSource = {
+  token: TokenSource
+  connectorUrl(): string | undefined
+  runtimeId(): string | undefined
+  tenant(): string | undefined
+  close(): void
+}
+
+function openSource(
+  { config, configuration }: Given,
+  kubernetes: Kubernetes | undefined,
+  queue: TriggerQueue,
+): ComposedSource {
+  if (configuration !== undefined && kubernetes !== undefined) {
+    return openConfigSecret({
+      kubernetes,
+      secret: configuration,
+      now: () => systemClock.now(),
+      otherRuntime: () => queue.ask({ kind: 'sync' }),
+    })
+  }
+  const { connector, runtime } = config
+  const token = openToken(connector.token, kubernetes)
+  return {
+    token,
+    connectorUrl: () => connector.url,
+    runtimeId: () => runtime.id,
+    tenant: () => runtime.tenant,
+    close: () => token.close(),
+  }
+}
+
+async function openKeeping({ config, kubernetes, log, source }: Parts): Promise<Keeping> {
+  const { store, secret, directory } = config.identity
+  if (store === 'secret' && secret !== undefined && kubernetes !== undefined)
+    return keepInCluster({ kubernetes, config, secret, log, runtimeId: () => learnt(source) })
+  const keeping = await keepOnDisk(directory)
+  // All Applications of a cluster are its one writer's.
+  const alone = config.targets.some(({ kind }) => kind === 'kyma')
+  return alone && kubernetes !== undefined
+    ? alsoByLease(keeping, { kubernetes, config, log })
+    : keeping
+}
+
+/** The id, after the source of it was looked at. */
+async function learnt({ token, runtimeId }: ComposedSource): Promise<string | undefined> {
+  // What keeps the token from being read is shown by the loop, which reads it too.
+  await token.read().catch(() => undefined)
+  return runtimeId()
+}
+
+function openConnection(
+  { config: { compassConnection }, kubernetes, log }: Parts,
+  queue: TriggerQueue,
+): { reporter: Reporter; problems(): Problem[] } | undefined {
+  if (compassConnection === undefined || kubernetes === undefined) return undefined
+  const reporter = compassConnectionReporter({
+    kubernetes,
+    name: compassConnection.name,
+    ask: (trigger) => queue.ask(trigger),
+    log,
+    now: () => systemClock.now(),
+  })
+  return {
+    reporter,
+    problems: () => [reporter.problem()].filter((problem) => problem !== undefined),
+  }
+}
+
+function settingsOf(config: Config, source: ComposedSource): AgentSettings {
+  const { name, director, renewal, guard, insecureSkipVerify } = config
   return {
     name,
-    ...(runtime.id === undefined ? {} : { runtimeId: runtime.id }),
-    ...(connector.url === undefined ? {} : { connectorUrl: connector.url }),
+    get runtimeId() {
+      return source.runtimeId()
+    },
+    get connectorUrl() {
+      return source.connectorUrl()
+    },
     interval: director.interval,
     labels: wantedLabels(config.labels),
     renewal,
@@ -74,133 +217,32 @@ function settingsOf(config: Config): AgentSettings {
   }
 }
 
-async function composeCompass(config: Config): Promise<Compass> {
-  const { connector, runtime, proxy } = config
+async function composeCompass({ config, kubernetes, source }: Parts): Promise<Compass> {
+  const { connector, proxy } = config
   return openCompass({
-    ca: await readCa(connector.ca),
+    ca: await readCa(connector.ca, valueReaders(kubernetes)),
     ...(proxy === undefined ? {} : { proxy: { url: proxy.url.reveal(), except: proxy.except } }),
     insecureSkipVerify: config.insecureSkipVerify,
-    ...(runtime.tenant === undefined ? {} : { tenant: runtime.tenant }),
+    tenant: () => source.tenant(),
     version,
     now: () => systemClock.now(),
   })
 }
 
-type TargetParts = { config: Config; digestKey: Secret }
+type TargetParts = { config: Config; digestKey: Secret; kubernetes: Kubernetes | undefined }
 
-function composeTarget(target: TargetConfig, { config, digestKey }: TargetParts): Target {
-  if (target.kind !== 'files') {
-    throw new AgentError('config_invalid', `Cannot use a target of kind ${target.kind}: not yet`)
+function composeTarget(
+  target: TargetConfig,
+  { config, digestKey, kubernetes }: TargetParts,
+): Target[] {
+  const now = (): number => systemClock.now()
+  const agent = config.name
+  if (target.kind === 'files') {
+    const stateDirectory = config.identity.directory
+    return [openFiles({ config: target, agent, stateDirectory, digestKey, now })]
   }
-  return openFiles({
-    config: target,
-    agent: config.name,
-    stateDirectory: config.identity.directory,
-    digestKey,
-    now: () => systemClock.now(),
-  })
-}
-
-/** The blocks of connector.ca. A CA that cannot be read is a mistake in agent.yaml: without it nothing could be verified. */
-async function readCa(source: ValueSource | undefined): Promise<string[]> {
-  if (source === undefined) return []
-  const pem = await resolveValue(source, readers)
-  if (pem === undefined) throw badCa(source, 'it is missing or empty')
-  const blocks = splitPem(pem.reveal())
-  if (blocks.length === 0) throw badCa(source, 'there is no PEM certificate in it')
-  try {
-    blocks.forEach(certificateInfo)
-  } catch (thrown) {
-    throw badCa(source, reasonOf(thrown))
-  }
-  return blocks
-}
-
-function badCa(source: ValueSource, why: string): AgentError {
-  return new AgentError(
-    'config_invalid',
-    `Cannot use ${describeSource(source)} as connector.ca: ${why}`,
-  )
-}
-
-const readers = {
-  file: (path: string) => readText(path, VALUE_LIMIT),
-  env,
-  secret: () => Promise.resolve(undefined),
-}
-
-function tokenSource(source: ValueSource): TokenSource {
-  return {
-    async read() {
-      try {
-        return await resolveValue(source, readers)
-      } catch (thrown) {
-        if (!(thrown instanceof AgentError)) throw thrown
-        throw new AgentError(
-          'token_unreadable',
-          `Cannot read the token from ${describeSource(source)}: ${thrown.message}`,
-        )
-      }
-    },
-  }
-}
-
-/** The lock of the state directory, which is made when missing. */
-function diskOwnership(directory: string, owned: () => Promise<void>): Ownership {
-  return {
-    async acquire() {
-      await prepareState(directory)
-      const lock = await acquireLock(join(directory, 'lock'))
-      if (lock === undefined) {
-        throw new AgentError(
-          'already_running',
-          `Cannot use the state directory ${directory}: another agent holds its lock`,
-        )
-      }
-      // What a killed process was writing; only now, as it might have been the owner's.
-      await inState(directory, () => removeTemporary(directory))
-      await inState(directory, owned)
-      return { lost: new AbortController().signal, release: () => lock.release() }
-    },
-  }
-}
-
-/** Made or mended; but who can change a directory above it, or owns it, could put other state in its place. */
-async function prepareState(directory: string): Promise<void> {
-  const open = await inState(directory, async () => {
-    await ensureDirectory(directory, { mode: 0o700 })
-    return isWritableByOthers(directory)
-  })
-  if (open === undefined) return
-  throw new AgentError(
-    'state_unusable',
-    `Cannot use the state directory ${directory}: other users can change ${open}`,
-    {
-      hint: 'choose a directory that only the user of the agent and root can change, parents included',
-    },
-  )
-}
-
-function stateStore(directory: string): StateStore {
-  const { load, save } = openStateFile(directory)
-  return { save, load: () => inState(directory, load) }
-}
-
-/** What must work before the agent can run at all: without it `run` ends with 1 and says which directory refuses. */
-async function inState<T>(directory: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (thrown) {
-    throw new AgentError(
-      'state_unusable',
-      `Cannot use the state directory ${directory}: ${reasonOf(thrown)}`,
-      { cause: thrown },
-    )
-  }
-}
-
-/** As the second half of a message. */
-function reasonOf(thrown: unknown): string {
-  const { message } = toAgentError(thrown)
-  return message.replace(/^Cannot /, 'cannot ')
+  if (kubernetes === undefined) return []
+  return target.kind === 'kyma'
+    ? [openKyma({ config: target, kubernetes, digestKey })]
+    : openBindings({ config: target, agent, digestKey, kubernetes, now })
 }

@@ -8,6 +8,7 @@ import { removeFile } from '../runtime/files.ts'
 import { statusFilePath } from '../server/status-file.ts'
 import { actHere } from './control.ts'
 import { compose } from './compose.ts'
+import type { Composition, Given } from './compose.ts'
 import { loadConfig } from './load-config.ts'
 import { withConfig, withExample } from './options.ts'
 import type { ConfigOption } from './options.ts'
@@ -22,7 +23,7 @@ export function registerConnect(program: Command): void {
       'spend the token now, prove the new certificate, and end; agent run does it by itself',
     )
   withExample(withConfig(connect), 'agent connect --config agent.yaml').action(
-    async ({ config }: ConfigOption) => connectOnce((await loadConfig(config)).config),
+    async ({ config }: ConfigOption) => connectOnce(await loadConfig(config)),
   )
   const disconnect = program
     .command('disconnect')
@@ -33,13 +34,13 @@ export function registerConnect(program: Command): void {
     )
   withExample(withConfig(disconnect), 'agent disconnect --config agent.yaml').action(
     async ({ config, localOnly }: ConfigOption & { localOnly?: boolean }) =>
-      disconnectOnce((await loadConfig(config)).config, localOnly === true),
+      disconnectOnce(await loadConfig(config), localOnly === true),
   )
 }
 
 /** Without targets the loop has enrolled, read the Director once, and has nothing more to do. */
-async function connectOnce(config: Config): Promise<void> {
-  const { status } = await actHere({ ...config, targets: [] }, { kind: 'sync' })
+async function connectOnce(given: Given): Promise<void> {
+  const { status } = await actHere(withoutTargets(given), { kind: 'sync' })
   const { identity, runtimeId, problems } = status
   const [problem] = problems
   if (identity?.condition === 'valid') {
@@ -51,8 +52,24 @@ async function connectOnce(config: Config): Promise<void> {
     throw new AgentError(problem.code, problem.message, { hint: problem.hint, turn: problem.turn })
 }
 
-async function disconnectOnce(config: Config, localOnly: boolean): Promise<void> {
-  const { deps } = await compose({ ...config, targets: [] }, () => [])
+function withoutTargets(given: Given): Given {
+  return { ...given, config: { ...given.config, targets: [] } }
+}
+
+async function disconnectOnce(given: Given, localOnly: boolean): Promise<void> {
+  const composition = await compose(withoutTargets(given), () => [])
+  try {
+    await disconnectWith(composition, given.config, localOnly)
+  } finally {
+    await composition.close()
+  }
+}
+
+async function disconnectWith(
+  { deps, removeConnection }: Composition,
+  { identity }: Config,
+  localOnly: boolean,
+): Promise<void> {
   const owned = await ownNow(deps.ownership)
   try {
     const loaded = await deps.store.load()
@@ -62,7 +79,8 @@ async function disconnectOnce(config: Config, localOnly: boolean): Promise<void>
     }
     if (!localOnly) await revoke(deps, loaded.identity)
     await deps.store.forget()
-    await removeFile(statusFilePath(config.identity.directory))
+    await removeFile(statusFilePath(identity.directory))
+    await removeConnection()
     const left = localOnly
       ? 'here only: the certificate stays valid until it expires'
       : 'the certificate is revoked'

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import { runLoop } from '../agent/loop.ts'
 import type { Asked, TriggerOutcome } from '../agent/ports.ts'
-import type { Config } from '../config/config.ts'
 import { AgentError } from '../model/problem.ts'
 import type { Problem } from '../model/problem.ts'
 import { PROBLEMS } from '../model/problem.ts'
@@ -10,6 +9,7 @@ import { setUmask, setExitCode } from '../runtime/process.ts'
 import { unixRequest } from '../runtime/unix-request.ts'
 import { lastStatus, statusFile } from '../server/status-file.ts'
 import { compose } from './compose.ts'
+import type { Composition, Given } from './compose.ts'
 import { controlSocket, loadConfig } from './load-config.ts'
 import { withConfig, withExample, withJson } from './options.ts'
 import type { ConfigOption, JsonOption } from './options.ts'
@@ -73,7 +73,7 @@ function act(
   withExample(withJson(withConfig(command)), example).action(async (...args: unknown[]) => {
     const argument = typeof args[0] === 'string' ? args[0] : undefined
     const options = command.opts<ConfigOption & JsonOption>()
-    const { config } = await loadConfig(options.config)
+    const given = await loadConfig(options.config)
     const what = asked(argument)
     if (what.kind === 'approve' && !/^[0-9a-f]{12}$/.test(what.hash)) {
       throw new AgentError(
@@ -81,19 +81,19 @@ function act(
         `Cannot approve ${JSON.stringify(what.hash)}: a hash is 12 hex characters`,
       )
     }
-    const outcome = await ask(config, what)
+    const outcome = await ask(given, what)
     show(outcome, done, options.json === true, what)
   })
 }
 
 /** Asks the running agent; without one does it here. */
-async function ask(config: Config, asked: Asked): Promise<Outcome> {
+async function ask(given: Given, asked: Asked): Promise<Outcome> {
   const path = asked.kind === 'approve' ? `/approve/${asked.hash}` : `/${asked.kind}`
-  const socket = controlSocket(config.identity.directory)
+  const socket = controlSocket(given.config.identity.directory)
   const answer = await unixRequest(socket, { method: 'POST', path }, new AbortController().signal)
   if (answer === undefined) {
     const pauses = asked.kind === 'pause' || asked.kind === 'resume'
-    return pauses ? pauseHere(config, asked.kind === 'pause') : actHere(config, asked)
+    return pauses ? pauseHere(given, asked.kind === 'pause') : actHere(given, asked)
   }
   if (answer.status === 200) return JSON.parse(answer.body) as TriggerOutcome
   throw new AgentError(
@@ -103,10 +103,21 @@ async function ask(config: Config, asked: Asked): Promise<Outcome> {
 }
 
 /** Without a loop, which would do all that is due before it obeys. */
-async function pauseHere(config: Config, paused: boolean): Promise<Outcome> {
+async function pauseHere(given: Given, paused: boolean): Promise<Outcome> {
   setUmask(UMASK)
-  const { directory } = config.identity
-  const { deps, log } = await compose(quietly(config), () => [])
+  const composition = await compose(quietly(given), () => [])
+  try {
+    return await pauseWith(composition, given.config.identity.directory, paused)
+  } finally {
+    await composition.close()
+  }
+}
+
+async function pauseWith(
+  { deps, log }: Composition,
+  directory: string,
+  paused: boolean,
+): Promise<Outcome> {
   const owned = await ownNow(deps.ownership)
   try {
     await deps.states.save({ ...(await deps.states.load()), paused })
@@ -120,16 +131,17 @@ async function pauseHere(config: Config, paused: boolean): Promise<Outcome> {
   }
 }
 
-function quietly(config: Config): Config {
-  return { ...config, log: { ...config.log, level: 'error' } }
+function quietly(given: Given): Given {
+  const { config } = given
+  return { ...given, config: { ...config, log: { ...config.log, level: 'error' } } }
 }
 
 /** A loop of our own until it has nothing more to do, under the lock of the agent. */
-export async function actHere(config: Config, asked: Asked): Promise<TriggerOutcome> {
+export async function actHere(given: Given, asked: Asked): Promise<TriggerOutcome> {
   setUmask(UMASK)
   const stop = new AbortController()
-  const { deps, queue } = await compose(quietly(config), (log) => [
-    statusFile(config.identity.directory, log),
+  const { deps, queue, close } = await compose(quietly(given), ({ log }) => [
+    statusFile(given.config.identity.directory, log),
   ])
   const outcome = new Promise<TriggerOutcome>((resolve) => {
     queue.ask({
@@ -140,7 +152,11 @@ export async function actHere(config: Config, asked: Asked): Promise<TriggerOutc
       },
     })
   })
-  await runLoop(deps, stop.signal)
+  try {
+    await runLoop(deps, stop.signal)
+  } finally {
+    await close()
+  }
   return outcome
 }
 

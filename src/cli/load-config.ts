@@ -1,7 +1,7 @@
-import type { Config } from '../config/config.ts'
+import type { Config, ObjectName } from '../config/config.ts'
 import { MAX_CONFIG_BYTES, parseConfig } from '../config/parse.ts'
 import { formatProblem } from '../config/problem.ts'
-import type { ConfigProblem } from '../config/problem.ts'
+import { dropInConfig, isDropIn } from '../kyma/environment.ts'
 import { AgentError } from '../model/problem.ts'
 import { readTextOrPipe } from '../runtime/files.ts'
 import { LONGEST_SOCKET_PATH } from '../runtime/listen-socket.ts'
@@ -15,15 +15,27 @@ export function controlSocket(stateDirectory: string): string {
   return join(stateDirectory, 'agent.sock')
 }
 
-export type LoadedConfig = { config: Config; warnings: ConfigProblem[]; path: string }
+export type LoadedConfig = {
+  config: Config
+  /** What a careful operator wants to know, a line each. */
+  warnings: string[]
+  /** What it was made from, for messages. */
+  name: string
+  /** The Secret that Compass Manager writes, where the agent stands in for the Go agent: token, addresses and ids. */
+  configuration?: ObjectName
+}
 
-/** Reads agent.yaml. Throws config_missing, or config_invalid with every problem on a line of its own. Touches nothing. */
+/**
+ * Reads agent.yaml; where there is none and the surroundings are those of the Go agent, its variables. Throws
+ * config_missing, or config_invalid with every problem on a line of its own. Touches nothing.
+ */
 export async function loadConfig(file: string): Promise<LoadedConfig> {
   const path = resolve(workingDirectory(), file)
   const text = await readTextOrPipe(path, 2 * MAX_CONFIG_BYTES).catch((thrown: unknown) => {
     const why = thrown instanceof AgentError ? thrown.message : 'it cannot be read'
     throw new AgentError('config_invalid', `Cannot use the configuration ${file}: ${why}`)
   })
+  if (text === undefined && file === DEFAULT_CONFIG && isDropIn(env)) return loadDropIn()
   if (text === undefined) {
     throw new AgentError(
       'config_missing',
@@ -31,9 +43,19 @@ export async function loadConfig(file: string): Promise<LoadedConfig> {
     )
   }
   const { config, problems, ...rest } = parseConfig(text, { file, cwd: workingDirectory(), env })
-  if (config === undefined) throw invalidConfig(file, problems)
+  if (config === undefined) throw invalidConfig(file, problems.map(formatProblem))
   refuseLongSocket(file, config)
-  return { config, path, warnings: 'warnings' in rest ? rest.warnings : [] }
+  const warnings = 'warnings' in rest ? rest.warnings.map(formatProblem) : []
+  return { config, warnings, name: file }
+}
+
+const VARIABLES = 'of the environment'
+
+function loadDropIn(): LoadedConfig {
+  const found = dropInConfig(env)
+  if (found.config === undefined) throw invalidConfig(VARIABLES, found.problems)
+  refuseLongSocket(VARIABLES, found.config)
+  return { ...found, name: 'the configuration of the environment (APP_*)' }
 }
 
 /** No process could be asked anything over a socket that cannot be made, so the directory is no good. */
@@ -47,9 +69,9 @@ function refuseLongSocket(file: string, { identity }: Config): void {
   )
 }
 
-function invalidConfig(file: string, problems: ConfigProblem[]): AgentError {
+function invalidConfig(file: string, problems: string[]): AgentError {
   const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`
-  const lines = problems.map((problem) => `\n  ${formatProblem(problem)}`)
+  const lines = problems.map((problem) => `\n  ${problem}`)
   return new AgentError(
     'config_invalid',
     `Cannot use the configuration ${file}: ${count}${lines.join('')}`,

@@ -2,7 +2,6 @@ import type { Command } from 'commander'
 import { planTarget } from '../agent/apply.ts'
 import type { Planned } from '../agent/apply.ts'
 import type { Deps } from '../agent/deps.ts'
-import { openSnapshotFile } from '../agent/state-files.ts'
 import { initialGuardState, validApprovals } from '../model/guard.ts'
 import type { Held } from '../model/guard.ts'
 import { AgentError } from '../model/problem.ts'
@@ -26,15 +25,16 @@ export function registerPlan(program: Command): void {
     .option('--offline', 'plan from the last snapshot instead of asking the Director')
   withExample(withJson(withConfig(command)), 'agent plan', 'agent plan --json').action(
     async (options: ConfigOption & JsonOption & { offline?: boolean }) => {
-      const { config } = await loadConfig(options.config)
-      const { deps } = await compose(config, () => [])
-      const seen =
-        options.offline === true
-          ? await lastSnapshot(config.identity.directory)
-          : await fetchSnapshot(deps)
-      const plans = await planAll(deps, seen.snapshot)
-      if (options.json === true) printJson(asJson(seen, plans))
-      else show(seen, plans)
+      const { deps, look, close } = await compose(await loadConfig(options.config), () => [])
+      try {
+        await look()
+        const seen = await (options.offline === true ? lastSnapshot(deps) : fetchSnapshot(deps))
+        const plans = await planAll(deps, seen.snapshot)
+        if (options.json === true) printJson(asJson(seen, plans))
+        else show(seen, plans)
+      } finally {
+        await close()
+      }
     },
   )
 }
@@ -42,13 +42,11 @@ export function registerPlan(program: Command): void {
 type Seen = { snapshot: Snapshot; credentialsHeld: Held[]; problems: Problem[] }
 type TargetPlan = { target: string; planned: Planned }
 
-async function lastSnapshot(directory: string): Promise<Seen> {
-  const { snapshot } = await openSnapshotFile(directory).load()
+async function lastSnapshot({ snapshots }: Deps): Promise<Seen> {
+  const { snapshot, problem } = await snapshots.load()
   if (snapshot !== undefined) return { snapshot, credentialsHeld: [], problems: [] }
-  throw new AgentError(
-    'state_unusable',
-    `Cannot plan offline: there is no snapshot in ${directory}`,
-  )
+  const why = problem?.message.replace(/^Cannot /, 'cannot ') ?? 'there is no snapshot yet'
+  throw new AgentError('state_unusable', `Cannot plan offline: ${why}`)
 }
 
 /** What the Director has now, as a sync would take it; nothing is stored. */

@@ -2,13 +2,16 @@ import type { Command } from 'commander'
 import { runLoop } from '../agent/loop.ts'
 import type { Reporter } from '../agent/ports.ts'
 import type { Config } from '../config/config.ts'
-import { formatProblem } from '../config/problem.ts'
+import { AgentError } from '../model/problem.ts'
 import { systemClock } from '../runtime/clock.ts'
+import { ensureDirectory, lstat, removeFile, writeAtomic } from '../runtime/files.ts'
+import { join } from '../runtime/path.ts'
 import { setUmask } from '../runtime/process.ts'
 import { statusFile } from '../server/status-file.ts'
 import { statusServer } from '../server/status-server.ts'
 import type { StatusServer } from '../server/status-server.ts'
 import { compose } from './compose.ts'
+import type { Surroundings } from './compose.ts'
 import { controlSocket, loadConfig } from './load-config.ts'
 import type { LoadedConfig } from './load-config.ts'
 import { withConfig, withExample } from './options.ts'
@@ -32,34 +35,71 @@ export function registerRun(program: Command): void {
 
 /** Runs the agent until the signal, with everything that belongs to it. */
 export async function run(
-  { config, warnings }: LoadedConfig,
+  loaded: LoadedConfig,
   signal: AbortSignal,
   others: Reporter[] = [],
 ): Promise<void> {
   setUmask(UMASK)
+  const { config, warnings } = loaded
+  const directory = await usableDirectory(config)
   let server: StatusServer | undefined
-  const { deps, log } = await compose(config, (log, queue) => {
-    server = serverOf(config, { log, ask: (trigger) => queue.ask(trigger) })
-    return [server, statusFile(config.identity.directory, log), ...others]
+  const { deps, log, close } = await compose(loaded, (surroundings) => {
+    server = serverOf(config, directory, surroundings)
+    return [
+      server,
+      ...(directory === undefined ? [] : [statusFile(directory, surroundings.log)]),
+      ...others,
+    ]
   })
-  for (const warning of warnings) log.warn(formatProblem(warning))
+  for (const warning of warnings) log.warn(warning)
+  if (directory === undefined) {
+    log.info('no control socket and no status file: the directory cannot be written', {
+      directory: config.identity.directory,
+    })
+  }
   try {
     await runLoop(deps, signal)
   } finally {
     await server?.close()
+    await close()
+  }
+}
+
+/**
+ * Where socket and status file go. With the state in the cluster the agent works without them: pods often have a
+ * read-only root.
+ */
+async function usableDirectory({ identity }: Config): Promise<string | undefined> {
+  const { store, directory } = identity
+  if (store === 'disk' || (await isUsable(directory))) return directory
+  return undefined
+}
+
+async function isUsable(directory: string): Promise<boolean> {
+  try {
+    if ((await lstat(directory)) === undefined) await ensureDirectory(directory, { mode: 0o700 })
+    const probe = join(directory, '.probe')
+    await writeAtomic(probe, '')
+    await removeFile(probe)
+    return true
+  } catch (thrown) {
+    if (!(thrown instanceof AgentError)) throw thrown
+    return false
   }
 }
 
 function serverOf(
   config: Config,
-  { log, ask }: Pick<Parameters<typeof statusServer>[0], 'log' | 'ask'>,
+  directory: string | undefined,
+  { log, queue, problems }: Surroundings,
 ): StatusServer {
   const { listen } = config.status
   return statusServer({
     ...(listen === undefined ? {} : { tcp: listen }),
-    socket: controlSocket(config.identity.directory),
+    ...(directory === undefined ? {} : { socket: controlSocket(directory) }),
     log,
     now: () => systemClock.now(),
-    ask,
+    ask: (trigger) => queue.ask(trigger),
+    problems,
   })
 }

@@ -5,6 +5,7 @@ import { AgentError } from '../model/problem.ts'
 import type { Status } from '../model/status.ts'
 import { SECOND } from '../model/time.ts'
 import { systemClock } from '../runtime/clock.ts'
+import { openHttp } from '../runtime/http.ts'
 import { setExitCode } from '../runtime/process.ts'
 import { unixRequest } from '../runtime/unix-request.ts'
 import { readiness } from '../server/status-app.ts'
@@ -62,6 +63,8 @@ async function readStatus(config: Config): Promise<{ status: Status; live: boole
     signal,
   )
   if (answer?.status === 200) return { status: reviveStatus(answer.body), live: true }
+  const over = await statusOverTcp(config, signal)
+  if (over !== undefined) return { status: over, live: true }
   const last = await lastStatus(directory)
   if (last !== undefined) return { status: last, live: false }
   throw new AgentError(
@@ -71,6 +74,24 @@ async function readStatus(config: Config): Promise<{ status: Status; live: boole
       hint: 'start one: agent run --config agent.yaml',
     },
   )
+}
+
+/** In a pod whose root cannot be written there is no socket, but the status is served to everybody in it. */
+async function statusOverTcp(config: Config, signal: AbortSignal): Promise<Status | undefined> {
+  const { identity, status } = config
+  if (identity.store === 'disk' || status.listen === undefined) return undefined
+  const { host, port } = status.listen
+  const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  const http = openHttp({ tls: {}, proxy: {} })
+  try {
+    const answer = await http.fetch(`http://${name}:${port}/status`, { signal })
+    const body = await answer.text()
+    return answer.status === 200 ? reviveStatus(body) : undefined
+  } catch {
+    return undefined
+  } finally {
+    await http.close()
+  }
 }
 
 async function wait(config: Config, what: 'identity' | 'ready', seconds: number): Promise<void> {

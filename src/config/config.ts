@@ -17,5 +17,5 @@ export type KubernetesTargetConfig = Extract<TargetConfig, { kind: 'kubernetes' 
 export type HookConfig = FilesTargetConfig['onChange'][number]
 export type BindingTypeRule = FilesTargetConfig['types'][number]
 
-export type { ObjectName, SecretKeyName } from './cluster-names.ts'
+export type { ObjectName } from './cluster-names.ts'
 export type { ValueSource } from './value.ts'

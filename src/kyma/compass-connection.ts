@@ -7,6 +7,11 @@ import { connectionState } from './connection-state.ts'
 import type { Standing } from './connection-state.ts'
 import { conditionsOf } from './connection-conditions.ts'
 
+/**
+ * Annotations: what the old fields cannot say, and what people ask for.
+ *
+ * @testing
+ */
 export const CONDITIONS = 'runtime-agent.kyma-project.io/conditions'
 export const APPROVE = 'runtime-agent.kyma-project.io/approve'
 export const PAUSE = 'runtime-agent.kyma-project.io/pause'

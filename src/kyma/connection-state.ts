@@ -4,7 +4,7 @@ import type { ApplicationStatus, Status } from '../model/status.ts'
 import { hasCertificate, memberOf } from './connection-fields.ts'
 
 /** The states of the Go agent (reference/go-agent.md §4); the Provisioner and others read them. */
-export type ConnectionState =
+type ConnectionState =
   | 'Connected'
   | 'ConnectionFailed'
   | 'ConnectionMaintenanceFailed'
@@ -15,7 +15,8 @@ export type ConnectionState =
 
 /** Where the connection stands, with the error that belongs to it, in the member where the Go agent has it. */
 export type Standing = {
-  state: string
+  /** One of {@link ConnectionState}, or what the CR said before. */
+  state: ConnectionState | (string & {})
   connectionError?: string
   syncError?: string
 }

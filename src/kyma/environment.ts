@@ -40,7 +40,7 @@ const DIRECTORY = 'RUNTIME_AGENT_DIRECTORY'
 /** What a variable of the Go agent means to us, or all that is wrong with them. */
 export type DropIn =
   | { config: Config; configuration: ObjectName; warnings: string[]; problems?: never }
-  | { problems: string[] }
+  | { problems: string[]; config?: never }
 
 /** Whether the surroundings are those of the Go agent, so that no agent.yaml is needed. */
 export function isDropIn(env: Env): boolean {

@@ -32,6 +32,7 @@ const HEADERS = {
  * The status endpoint: GET only, no secret in any answer.
  *
  * - `/livez` 503 only when the loop is stuck: restarting the process may help.
+ * - `/healthz` the same, and a word on how it is: probes of the Go agent ask there, and it answers 200 whatever happens.
  * - `/readyz` 503 until there is a usable identity and every target was in step once; problems that come later
  *   are shown as `degraded` and do not make it fail, since what is deployed goes on working.
  */
@@ -50,9 +51,13 @@ export function statusApp(
     for (const [name, value] of Object.entries(HEADERS)) c.res.headers.set(name, value)
     return undefined
   })
-  app.get('/livez', (c) => {
-    const stuck = view.now() - view.heartbeat() > STUCK_AFTER
-    return stuck ? c.text('stuck\n', 503) : c.text('ok\n')
+  const isStuck = (): boolean => view.now() - view.heartbeat() > STUCK_AFTER
+  app.get('/livez', (c) => (isStuck() ? c.text('stuck\n', 503) : c.text('ok\n')))
+  app.get('/healthz', (c) => {
+    const status = view.status()
+    const word = status === undefined ? 'starting' : `${status.state}: ${status.why}`
+    const count = status?.problems.length ?? 0
+    return isStuck() ? c.text('stuck\n', 503) : c.text(`ok, ${word}; problems: ${count}\n`)
   })
   app.get('/readyz', (c) => {
     const { ready, ...body } = readiness(view.status())
@@ -72,7 +77,9 @@ export function statusApp(
     const status = view.status()
     return status === undefined ? c.text('starting\n', 503) : c.html(renderPage(status, view.now()))
   })
-  app.notFound((c) => c.text('Not found; there are / /status /metrics /livez /readyz\n', 404))
+  app.notFound((c) =>
+    c.text('Not found; there are / /status /metrics /livez /readyz /healthz\n', 404),
+  )
   return app
 }
 

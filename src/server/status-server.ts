@@ -16,11 +16,13 @@ import { statusApp } from './status-app.ts'
 export type StatusServerOptions = {
   /** Missing: no port is opened. */
   tcp?: { host: string; port: number }
-  /** Path of the control socket. */
-  socket: string
+  /** Path of the control socket; missing: there is none. */
+  socket?: string
   log: Log
   now(): Instant
   ask(trigger: Trigger): void
+  /** What fails beside the loop; shown with its own problems. */
+  problems?(): Problem[]
 }
 
 export type StatusServer = Reporter & {
@@ -38,21 +40,25 @@ const TRY_AGAIN = 10 * SECOND
  * by the other one, and tried again.
  */
 export function statusServer(options: StatusServerOptions): StatusServer {
-  const { tcp, socket, now, ask } = options
+  const { tcp, socket, now, ask, problems = () => [] } = options
   let latest: Status | undefined
   let heartbeat: Instant = now()
   const usage = (): ProcessUsage => ({ memory: memoryUsage().rss, cpu: cpuUsage() })
   const view = {
     now,
-    status: () => latest && withProblems(latest, doors),
+    status: () =>
+      latest && withProblems(latest, [...doors.map((one) => one.problem()), ...problems()]),
     heartbeat: () => heartbeat,
     usage,
   }
-  const doors: Door[] = [
-    door({ socket, mode: 0o600 }, (request) => controlApp(view, ask).fetch(request), options),
-  ]
-  if (tcp !== undefined)
-    doors.push(door(tcp, (request) => statusApp(view, hostRule(tcp.host)).fetch(request), options))
+  const doors: Door[] = []
+  if (socket !== undefined) {
+    const control: Handler = (request) => controlApp(view, ask).fetch(request)
+    doors.push(door({ socket, mode: 0o600 }, control, options))
+  }
+  const page: Door | undefined =
+    tcp && door(tcp, (request) => statusApp(view, hostRule(tcp.host)).fetch(request), options)
+  if (page !== undefined) doors.push(page)
   return {
     async report(status) {
       latest = status
@@ -60,7 +66,7 @@ export function statusServer(options: StatusServerOptions): StatusServer {
       await Promise.all(doors.map((one) => one.open()))
     },
     address() {
-      const listener = doors[1]?.listener()
+      const listener = page?.listener()
       return listener?.port === undefined
         ? undefined
         : { host: listener.host ?? '', port: listener.port }
@@ -78,8 +84,8 @@ type Door = {
   problem(): Problem | undefined
 }
 
-function withProblems(status: Status, doors: readonly Door[]): Status {
-  const problems = doors.map((one) => one.problem()).filter((problem) => problem !== undefined)
+function withProblems(status: Status, others: readonly (Problem | undefined)[]): Status {
+  const problems = others.filter((problem) => problem !== undefined)
   return problems.length === 0 ? status : { ...status, problems: [...status.problems, ...problems] }
 }
 
