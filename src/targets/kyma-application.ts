@@ -11,7 +11,7 @@ import { gatewayPath, serviceName } from './kyma-names.ts'
  */
 
 /** The Go agent's own mark, which stays: the two must be able to take over from one another. */
-export const GO_LABEL = 'applicationconnector.kyma-project.io/managed-by'
+const GO_LABEL = 'applicationconnector.kyma-project.io/managed-by'
 const GO_AGENT = 'compass-runtime-agent'
 const NO_DESCRIPTION = 'Description not provided'
 

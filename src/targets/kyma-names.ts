@@ -22,7 +22,7 @@ export function applicationName({ name }: Pick<Application, 'name'>, normalized:
 }
 
 /** `mp-…` of lower-case letters, digits and `-`, as the Go agent's own normaliser makes it. */
-export function mpName(name: string): string {
+function mpName(name: string): string {
   const isNormal = name.startsWith(PREFIX) && name === normal(name)
   return isNormal ? name : normal(PREFIX + name)
 }

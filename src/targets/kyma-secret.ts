@@ -159,7 +159,7 @@ function idsOf(
   return undefined
 }
 
-export function isApplication({ apiVersion, kind }: OwnerReference): boolean {
+function isApplication({ apiVersion, kind }: OwnerReference): boolean {
   return kind === APPLICATIONS.kind && apiVersion.startsWith(`${APPLICATIONS.group}/`)
 }
 

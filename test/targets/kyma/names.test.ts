@@ -7,11 +7,11 @@ import {
   isLabelValue,
   isObjectName,
   labelOf,
-  mpName,
   secretName,
   serviceName,
 } from '../../../src/targets/kyma-names.ts'
 
+const mpName = (name: string): string => applicationName({ name }, false)
 const B = 'c687e68a-9038-4f38-845b-9c61592e59e6'
 
 describe('names of the Go agent', () => {
