@@ -15,7 +15,7 @@ import { fromBase64, toBase64 } from '../runtime/base64.ts'
 
 /** A Secret holds 1 MiB, a request to the API server 3 MB with base64 around it. */
 const PART_BYTES = 700_000
-/** So many names stand in the RBAC. */
+/** @testing So many names stand in the RBAC. */
 export const MOST_PARTS = 16
 
 const PART = 'part'

@@ -1,12 +1,12 @@
 import type { Access, Kubernetes } from '../clients/kubernetes/api.ts'
 import { SECRETS } from '../clients/kubernetes/api.ts'
 import { changeSecret, readSecret } from '../clients/kubernetes/secrets.ts'
-import { AgentError, problem, toAgentError, type Problem } from '../model/problem.ts'
+import { AgentError, problem, reasonOf, toAgentError, type Problem } from '../model/problem.ts'
 import { decodeSnapshot, encodeSnapshot } from '../model/snapshot-codec.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { gunzip, gzip } from '../runtime/gzip.ts'
 import type { SnapshotStore, StateStore } from './ports.ts'
-import { MOST_PARTS, openSnapshotParts, type SnapshotParts } from './snapshot-parts.ts'
+import { openSnapshotParts, type SnapshotParts } from './snapshot-parts.ts'
 import { decodeState, encodeState, initialState } from './state.ts'
 
 /*
@@ -27,17 +27,17 @@ export type StateSecretsOptions = {
   foreign?: (why: string) => void
 }
 
-/** The rights that both stores need. */
+/**
+ * The rights without which the agent does not begin: those on the state. Where those on the snapshot are missing, that is
+ * a problem of its own.
+ */
 export function stateRights({
   namespace,
   prefix,
 }: Pick<StateSecretsOptions, 'namespace' | 'prefix'>): Access[] {
   const right = (verb: string): Access => ({ verb, resource: SECRETS, namespace })
-  const parts = Array.from({ length: MOST_PARTS }, (_, index) => `${prefix}-snapshot-${index}`)
-  const named = [`${prefix}-state`, `${prefix}-snapshot`, ...parts].flatMap((name) =>
-    ['get', 'patch'].map((verb) => ({ ...right(verb), name })),
-  )
-  return [...named, ...parts.map((name) => ({ ...right('delete'), name })), right('create')]
+  const name = `${prefix}-state`
+  return [{ ...right('get'), name }, { ...right('patch'), name }, right('create')]
 }
 
 /** Larger than any snapshot of 16 parts: who packs more into them packs a bomb. */
@@ -93,9 +93,9 @@ async function saveSnapshot(
     await parts.save(await gzip(encodeSnapshot(snapshot)))
     return undefined
   } catch (thrown) {
-    const { code, message, hint, turn } = toAgentError(thrown)
-    const why = message.replace(/^Cannot /, 'cannot ')
-    return problem(code, `Cannot keep the snapshot over a restart: ${why}`, { hint, turn })
+    const { code, hint, turn } = toAgentError(thrown)
+    const message = `Cannot keep the snapshot over a restart: ${reasonOf(thrown)}`
+    return problem(code, message, { hint, turn })
   }
 }
 

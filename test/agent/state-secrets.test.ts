@@ -334,21 +334,29 @@ describe('the state in a Secret', () => {
   })
 })
 
-test('the rights are named one by one, without list or watch', () => {
-  const rights = stateRights(PLACE)
-  expect(new Set(rights.map(({ verb }) => verb))).toEqual(
-    new Set(['get', 'patch', 'delete', 'create']),
-  )
-  expect(rights.filter(({ name }) => name === undefined).map(({ verb }) => verb)).toEqual([
-    'create',
+test('the rights that must be there are those on the state; others are a problem of the snapshot', async () => {
+  expect(stateRights(PLACE).map(({ verb, name }) => [verb, name])).toEqual([
+    ['get', 'runtime-agent-state'],
+    ['patch', 'runtime-agent-state'],
+    ['create', undefined],
   ])
-  expect(rights).toContainEqual({
-    verb: 'delete',
-    resource: SECRETS,
-    namespace: 'agents',
-    name: 'runtime-agent-snapshot-15',
+  const { options, kubernetes } = scene()
+  kubernetes.forbidden.add('create secrets/runtime-agent-snapshot-0')
+  expect(await openSnapshotSecrets(options).save(first)).toMatchObject({
+    code: 'kubernetes_forbidden',
+    message: expect.stringMatching(/^Cannot keep the snapshot over a restart: cannot /),
   })
-  expect(rights).toHaveLength(18 * 2 + 16 + 1)
+})
+
+test('parts that may not be removed stay, and are written over', async () => {
+  const { options, kubernetes, names } = scene()
+  for (const slot of Array.from({ length: 16 }, (_, index) => index))
+    kubernetes.forbidden.add(`delete secrets/runtime-agent-snapshot-${slot}`)
+  const store = openSnapshotSecrets(options)
+  for (const snapshot of [first, second, third, first])
+    expect(await store.save(snapshot)).toBeUndefined()
+  expect((await openSnapshotSecrets(options).load()).snapshot?.digest).toBe(first.digest)
+  expect(names()).toHaveLength(3)
 })
 
 test('secrets of an application are in no message', async () => {

@@ -46,10 +46,10 @@ function groups<T>(
   keyOf: (item: T) => string,
   valueOf: (item: T) => string,
 ): Map<string, string[]> {
-  const found = new Map<string, string[]>()
+  const found = new Map<string, Set<string>>()
   for (const item of items) {
     const key = keyOf(item)
-    found.set(key, [...(found.get(key) ?? []), valueOf(item)])
+    found.set(key, (found.get(key) ?? new Set()).add(valueOf(item)))
   }
-  return found
+  return new Map([...found].map(([key, values]) => [key, [...values]]))
 }
