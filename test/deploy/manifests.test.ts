@@ -1,6 +1,6 @@
 import { describe, expect } from 'bun:test'
 import { packageJson } from '../../scripts/repository.ts'
-import { MOST_PARTS } from '../../src/agent/snapshot-parts.ts'
+import { stateRights } from '../../src/agent/state-secrets.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import {
   agentOf,
@@ -116,12 +116,10 @@ describe.each(['standalone', 'sidecar'] as const)('agent.yaml of the overlay %s'
       name: 'runtime-agent-identity',
     })
     const names = rulesOf(state).flatMap((rule) => rule.resourceNames ?? [])
-    const parts = Array.from({ length: MOST_PARTS }, (_, i) => `runtime-agent-snapshot-${i}`)
+    const place = { namespace: namespace!, prefix: 'runtime-agent' }
+    const kept = stateRights(place).flatMap((right) => right.name ?? [])
     expect(names.sort()).toEqual(
-      [
-        ...['runtime-agent', 'runtime-agent-identity', 'runtime-agent-state'],
-        ...['runtime-agent-snapshot', ...parts],
-      ].sort(),
+      [...new Set(kept), 'runtime-agent', 'runtime-agent-identity'].sort(),
     )
     const token = named(objects, 'Role', 'runtime-agent-token')
     expect(config?.connector.token).toMatchObject({
@@ -146,13 +144,13 @@ describe('the overlay standalone', () => {
     const policy = named(objects, 'NetworkPolicy', 'runtime-agent')['spec'] as {
       podSelector: { matchLabels: Record<string, string> }
       policyTypes: string[]
-      ingress: unknown[]
+      ingress?: unknown[]
       egress: { ports: { protocol: string; port: number }[]; to?: unknown[] }[]
     }
     const { labels } = podOf(ofKind(objects, 'Deployment')[0]!).metadata
     expect(labels).toMatchObject(policy.podSelector.matchLabels)
     expect(policy.policyTypes).toEqual(['Ingress', 'Egress'])
-    expect(policy.ingress).toEqual([])
+    expect(policy.ingress).toBeUndefined()
     const ports = policy.egress.flatMap((rule) =>
       rule.ports.map(({ protocol, port }) => `${protocol} ${port}`),
     )
