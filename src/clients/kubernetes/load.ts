@@ -27,6 +27,8 @@ declare const AGENT_KUBERNETES: string | undefined
 const LIBRARY = typeof AGENT_KUBERNETES === 'string' ? AGENT_KUBERNETES : './library.ts'
 
 const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token'
+/** Where the file system of the pod begins. */
+const ROOT = ''
 /** How long a plugin or a provider of tokens may take. */
 const LOGIN_LIMIT = 30 * SECOND
 
@@ -36,18 +38,21 @@ type Library = { KubeConfig: new () => KubeConfig }
 type Login = { ca?: unknown; cert?: unknown; key?: unknown; headers?: unknown; auth?: unknown }
 
 /**
- * The Kubernetes API that the options name.
+ * The Kubernetes API that the options name. Tests put the file system of a pod elsewhere.
  *
  * @throws AgentError kubeconfig_invalid when it cannot be used as it is, kubernetes_failed when a log-in fails
  */
-export async function openKubernetes(options: KubernetesOptions): Promise<Kubernetes> {
-  const wire = await openWire(() => connect(options), options)
+export async function openKubernetes(
+  options: KubernetesOptions,
+  root: string = ROOT,
+): Promise<Kubernetes> {
+  const wire = await openWire(() => connect(options, root), options)
   return kubernetesOver(wire)
 }
 
-async function connect(options: KubernetesOptions): Promise<Connection> {
+async function connect(options: KubernetesOptions, root: string): Promise<Connection> {
   const config = new (await loadLibrary()).KubeConfig()
-  const place = await load(config, options.kubeconfig)
+  const place = await load(config, options.kubeconfig, root)
   const { cluster, namespace } = choose(config, place, options.context)
   const { server, proxyUrl, tlsServerName } = cluster
   const login = loginsOf(config, place)
@@ -72,11 +77,15 @@ async function loadLibrary(): Promise<Library> {
 }
 
 /** Fills `config`; what it was filled from, for messages. */
-async function load(config: KubeConfig, kubeconfig: string | undefined): Promise<string> {
-  const place = kubeconfig === undefined ? await foundPlace() : `kubeconfig ${kubeconfig}`
+async function load(
+  config: KubeConfig,
+  kubeconfig: string | undefined,
+  root: string,
+): Promise<string> {
+  const place = kubeconfig === undefined ? await foundPlace(root) : `kubeconfig ${kubeconfig}`
   try {
     if (kubeconfig !== undefined) config.loadFromFile(kubeconfig)
-    else if (place === IN_CLUSTER) config.loadFromCluster()
+    else if (place === IN_CLUSTER) config.loadFromCluster(root)
     else config.loadFromDefault()
   } catch (thrown) {
     throw invalid(place, codeOf(thrown) ?? 'it is no kubeconfig')
@@ -86,9 +95,9 @@ async function load(config: KubeConfig, kubeconfig: string | undefined): Promise
 
 const IN_CLUSTER = 'the service account of the pod'
 
-async function foundPlace(): Promise<string> {
+async function foundPlace(root: string): Promise<string> {
   const inCluster = env('KUBERNETES_SERVICE_HOST') !== undefined
-  if (inCluster && (await lstat(TOKEN_FILE)) !== undefined) return IN_CLUSTER
+  if (inCluster && (await lstat(`${root}${TOKEN_FILE}`)) !== undefined) return IN_CLUSTER
   const named = env('KUBECONFIG')
   if (named !== undefined) return `kubeconfig ${named}`
   const why = 'there is no service account of a pod, and kubernetes.kubeconfig is not set'
