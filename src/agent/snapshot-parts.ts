@@ -1,16 +1,17 @@
 import type { KubeObject, Kubernetes } from '../clients/kubernetes/api.ts'
 import { SECRETS } from '../clients/kubernetes/api.ts'
-import { changeSecret, dataOf, readSecret } from '../clients/kubernetes/secrets.ts'
+import { changeSecret, dataOf, isLostRace, readSecret } from '../clients/kubernetes/secrets.ts'
 import { arrayOf, asNumber, asObject, asString } from '../model/decode.ts'
 import { sha256 } from '../model/digest.ts'
-import { AgentError } from '../model/problem.ts'
+import { AgentError, toAgentError } from '../model/problem.ts'
 import { fromBase64, toBase64 } from '../runtime/base64.ts'
 
 /*
- * Bytes over several Secrets, so that they change as a whole. Parts are written to slots that the present head does not
- * name; then the head is, which names slots and digests; then the slots of before go. So an agent that is killed
- * anywhere leaves the old bytes or the new ones. Only when old and new need more than 16 slots together, the new ones
- * go over old slots: killed there, what is left does not fit its digests, and is named as damaged.
+ * Bytes over several Secrets, so that they change as a whole. Each part is created in a slot where nothing is; then the
+ * head is written, which names slots and digests; then the slots of before go. So an agent that is killed anywhere
+ * leaves the old bytes or the new ones, and two that save at the same time do not touch each other's parts. Only when
+ * no empty slot is left, which is from nine parts on, parts go over what a kill left behind, and last over old ones:
+ * killed there, what is left does not fit its digests, and is named as damaged.
  */
 
 /** A Secret holds 1 MiB, a request to the API server 3 MB with base64 around it. */
@@ -49,12 +50,14 @@ type Kept = SnapshotPartsOptions & {
   head: { text: string | undefined } | undefined
   /** What is known of the slots: the version, or null where there is nothing. */
   slots: Map<number, string | null>
+  /** Slots of our own old parts, which we may not remove: they are written over first. */
+  stale: Set<number>
 }
 
 const { signal } = new AbortController()
 
 export function openSnapshotParts(options: SnapshotPartsOptions): SnapshotParts {
-  const kept: Kept = { ...options, head: undefined, slots: new Map() }
+  const kept: Kept = { ...options, head: undefined, slots: new Map(), stale: new Set() }
   return { load: () => load(kept, 1), save: (bytes) => save(kept, bytes) }
 }
 
@@ -102,17 +105,33 @@ async function save(kept: Kept, bytes: Uint8Array): Promise<void> {
   const parts = cut(bytes, kept.partBytes ?? PART_BYTES)
   const text = kept.head === undefined ? await readHead(kept) : kept.head.text
   const before = text === undefined ? undefined : decodeHead(text)
-  const used = (before?.parts ?? []).map(({ slot }) => slot)
-  const chosen = freeSlots(used).concat(used).slice(0, parts.length)
   await assertHead(kept)
+  const places = placesFor(
+    kept,
+    (before?.parts ?? []).map(({ slot }) => slot),
+  )
   const head: Head = { parts: [] }
-  for (const [index, part] of parts.entries()) {
-    const slot = chosen[index] ?? 0
-    await savePart(kept, slot, part)
-    head.parts.push({ slot, sha256: sha256(part) })
+  for (const part of parts) {
+    head.parts.push({ slot: await savePart(kept, places, part), sha256: sha256(part) })
   }
   await saveHead(kept, encodeHead(head))
-  await removeOthers(kept, new Set(chosen))
+  await removeOthers(kept, new Set(head.parts.map(({ slot }) => slot)))
+}
+
+/** Slots in the order in which they are used. */
+type Places = { stale: number[]; empty: number[]; left: number[]; used: number[] }
+
+function placesFor({ slots, stale }: Kept, used: number[]): Places {
+  const free = Array.from({ length: MOST_PARTS }, (_, slot) => slot).filter(
+    (slot) => !used.includes(slot),
+  )
+  const isThere = (slot: number): boolean => typeof slots.get(slot) === 'string'
+  return {
+    stale: free.filter((slot) => isThere(slot) && stale.has(slot)),
+    empty: free.filter((slot) => !isThere(slot)),
+    left: free.filter((slot) => isThere(slot) && !stale.has(slot)),
+    used: [...used],
+  }
 }
 
 function cut(bytes: Uint8Array, size: number): Uint8Array[] {
@@ -125,12 +144,6 @@ function cut(bytes: Uint8Array, size: number): Uint8Array[] {
   }
   return Array.from({ length: count }, (_, index) =>
     bytes.subarray(index * size, (index + 1) * size),
-  )
-}
-
-function freeSlots(used: readonly number[]): number[] {
-  return Array.from({ length: MOST_PARTS }, (_, slot) => slot).filter(
-    (slot) => !used.includes(slot),
   )
 }
 
@@ -151,21 +164,42 @@ function assertSame(kept: Kept, there: string | undefined): void {
   throw new AgentError('kubernetes_conflict', message)
 }
 
-async function savePart(kept: Kept, slot: number, part: Uint8Array): Promise<void> {
-  const { kubernetes, slots } = kept
-  const ref = slotOf(kept, slot)
-  if (!slots.has(slot)) note(kept, slot, await kubernetes.get(SECRETS, ref, signal))
-  const resourceVersion = slots.get(slot) ?? null
+/** Puts a part into the next slot, and says which. */
+async function savePart(kept: Kept, places: Places, part: Uint8Array): Promise<number> {
   const data = { [PART]: toBase64(part) }
+  while (places.stale.length === 0) {
+    const slot = places.empty.shift()
+    if (slot === undefined) break
+    if (await createPart(kept, slot, data)) return slot
+    places.left.push(slot)
+  }
+  const slot =
+    [places.stale, places.left, places.used].find(({ length }) => length > 0)?.shift() ?? 0
+  const resourceVersion = kept.slots.get(slot) ?? undefined
+  const patch = { metadata: { resourceVersion }, data }
+  await known(kept, slot, () => kept.kubernetes.merge(SECRETS, slotOf(kept, slot), patch, signal))
+  return slot
+}
+
+/** False: somebody has left something there. */
+async function createPart(kept: Kept, slot: number, data: object): Promise<boolean> {
+  const ref = slotOf(kept, slot)
   try {
-    const stored =
-      resourceVersion === null
-        ? await kubernetes.create(SECRETS, newPart(ref, data), signal)
-        : await kubernetes.merge(SECRETS, ref, { metadata: { resourceVersion }, data }, signal)
-    note(kept, slot, stored)
+    await known(kept, slot, () => kept.kubernetes.create(SECRETS, newPart(ref, data), signal))
+    return true
   } catch (thrown) {
-    // What became of it is not known: it is looked at the next time.
-    slots.delete(slot)
+    if (!isLostRace(thrown)) throw thrown
+    note(kept, slot, await kept.kubernetes.get(SECRETS, ref, signal))
+    return false
+  }
+}
+
+/** Does a write of a slot; what becomes of one that fails is not known, and looked at the next time. */
+async function known(kept: Kept, slot: number, write: () => Promise<KubeObject>): Promise<void> {
+  try {
+    note(kept, slot, await write())
+  } catch (thrown) {
+    kept.slots.delete(slot)
     throw thrown
   }
 }
@@ -190,16 +224,19 @@ async function saveHead(kept: Kept, text: string): Promise<void> {
   }
 }
 
-/** What was there before holds credentials that may be old. One that cannot be removed is written over later. */
+/** What was there before holds credentials that may be old. What cannot be removed is written over later. */
 async function removeOthers(kept: Kept, named: ReadonlySet<number>): Promise<void> {
-  for (const [slot, version] of kept.slots) {
+  const { kubernetes, slots, stale } = kept
+  for (const slot of named) stale.delete(slot)
+  for (const [slot, version] of slots) {
     if (named.has(slot) || version === null) continue
     const precondition = { resourceVersion: version }
     try {
-      await kept.kubernetes.remove(SECRETS, slotOf(kept, slot), precondition, signal)
-      kept.slots.set(slot, null)
-    } catch {
-      kept.slots.delete(slot)
+      await kubernetes.remove(SECRETS, slotOf(kept, slot), precondition, signal)
+      slots.set(slot, null)
+    } catch (thrown) {
+      if (toAgentError(thrown).code === 'kubernetes_forbidden') stale.add(slot)
+      else slots.delete(slot)
     }
   }
 }
