@@ -4,7 +4,8 @@
  * Each program is bundled as the product is, so that one file runs under all runtimes, and started in each; it prints
  * `N passed, N failed` as its last line. In its environment it finds AGENT_RUNTIME_COMMAND, the JSON of the command that
  * starts a script in this runtime (`[…, "dist/agent.mjs", "version"]`), AGENT_PEER_COMMAND, the same for another runtime,
- * and AGENT_BUNDLE, the path of dist/agent.mjs where the program is not the suite of src/runtime.
+ * and AGENT_BUNDLE, the path of dist/agent.mjs where the program is not the suite of src/runtime. The one on Kubernetes
+ * finds AGENT_KUBECONFIG, that of a real API server, and is left out where none is built (npm run envtest).
  *
  * Deno and Node come from npm in exact versions, kept in .cache/conformance: in package.json their platform packages
  * would break the lock file.
@@ -12,8 +13,10 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { startKube } from '../test/kube-server.ts'
 import { build } from './build.ts'
-import { bundle } from './bundle.ts'
+import { ENTRIES, bundle } from './bundle.ts'
+import { findEnvtest } from './envtest.ts'
 import { ROOT, productVersion } from './repository.ts'
 
 const CACHE = join(ROOT, '.cache', 'conformance')
@@ -60,7 +63,8 @@ const runtimes = [bun, ...INSTALLED.filter(isWanted).flatMap(install)].filter(is
 for (const program of readdirSync(PROGRAMS)
   .filter((name) => name.endsWith('.ts'))
   .sort()) {
-  await runProgram(program)
+  if (program === 'kubernetes.ts') await runOnKubernetes(program)
+  else await runProgram(program, program === 'suite.ts' ? {} : await builtBundle())
 }
 const { passed, failed, skipped } = totals
 console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
@@ -80,18 +84,39 @@ function install({ name, package: wantedPackage, binary, args }: Installed): Run
   }
   const version = spawnSync(path, ['--version'], { encoding: 'utf8' })
   if (version.status === 0) return [{ name, command: [path, ...args] }]
-  // In CI nothing may be left out.
-  totals[process.env['CI'] === 'true' ? 'failed' : 'skipped'] += 1
-  console.log(
-    `${name} is left out: ${wantedPackage} does not run here (npm install ${wantedPackage})`,
-  )
+  leaveOut(name, `${wantedPackage} does not run here (npm install ${wantedPackage})`)
   return []
 }
 
-async function runProgram(file: string): Promise<void> {
+/** In CI nothing may be left out. */
+function leaveOut(name: string, why: string): void {
+  totals[process.env['CI'] === 'true' ? 'failed' : 'skipped'] += 1
+  console.log(`${name} is left out: ${why}`)
+}
+
+async function builtBundle(): Promise<Record<string, string>> {
+  return { AGENT_BUNDLE: (await build([])).bundle }
+}
+
+async function runOnKubernetes(file: string): Promise<void> {
+  if (findEnvtest() === undefined) {
+    leaveOut(file, 'there is no Kubernetes API (npm run envtest)')
+    return
+  }
+  const version = productVersion()
+  for (const { name, source } of ENTRIES.slice(1))
+    await bundle(source, { outfile: join(CACHE, `${name}.mjs`), version })
+  const kube = await startKube()
+  try {
+    await runProgram(file, { AGENT_KUBECONFIG: kube.kubeconfig })
+  } finally {
+    await kube.stop()
+  }
+}
+
+async function runProgram(file: string, env: Record<string, string>): Promise<void> {
   const outfile = join(CACHE, file.replace(/\.ts$/, '.mjs'))
   await bundle(join('test', 'conformance', file), { outfile, version: productVersion() })
-  const env = file === 'suite.ts' ? {} : { AGENT_BUNDLE: (await build([])).bundle }
   for (const runtime of runtimes) {
     const peer = runtimes.find((other) => other !== runtime) ?? runtime
     await runIn(runtime, outfile, {
