@@ -76,6 +76,7 @@ const OWN = [
 
 const CLUSTER = [
   'applications.applicationconnector.kyma-project.io: get list create patch delete',
+  'compassconnections.compass.kyma-project.io: delete of compass-connection',
   'compassconnections.compass.kyma-project.io: get list watch create update',
 ]
 
@@ -120,7 +121,7 @@ describe.each([...OVERLAYS])('the account of the overlay %s', (name) => {
 const secrets = (namespace: string, name = ''): string =>
   `/api/v1/namespaces/${namespace}/secrets${name === '' ? '' : `/${name}`}`
 const KYMA = '/apis/applicationconnector.kyma-project.io/v1alpha1/applications'
-const CONNECTION = '/apis/compass.kyma-project.io/v1alpha1/compassconnections/compass-connection'
+const CONNECTIONS = '/apis/compass.kyma-project.io/v1alpha1/compassconnections'
 const RBAC = '/apis/rbac.authorization.k8s.io/v1'
 
 /** What an agent that was taken over would try, of any overlay. */
@@ -148,7 +149,8 @@ const NOBODY: [string, string][] = [
   ['GET', `${secrets('kyma-system')}?watch=1`],
   ['GET', `${KYMA}?watch=1`],
   ['DELETE', KYMA],
-  ['DELETE', CONNECTION],
+  ['DELETE', CONNECTIONS],
+  ['DELETE', `${CONNECTIONS}/other`],
   ['POST', '/api/v1/namespaces/kyma-system/pods'],
   ['POST', '/api/v1/namespaces/runtime-agent/pods'],
   ['DELETE', '/api/v1/namespaces/kyma-system/pods/one'],
@@ -170,7 +172,8 @@ const OTHERS: Record<Overlay, [string, string][]> = {
   standalone: [
     ['GET', KYMA],
     ['DELETE', `${KYMA}/foreign`],
-    ['GET', CONNECTION],
+    ['GET', `${CONNECTIONS}/compass-connection`],
+    ['DELETE', `${CONNECTIONS}/compass-connection`],
     ['GET', secrets('kyma-system')],
     ['GET', secrets('istio-system', 'kyma-gateway-certs-cacert')],
     ['GET', secrets('orders', 'runtime-agent-identity')],
