@@ -29,7 +29,10 @@ import type { LoadedConfig } from './load-config.ts'
 import { openToken, readCa, valueReaders } from './values.ts'
 
 /** What a composition is made from: agent.yaml, or the variables of the Go agent with its configuration Secret. */
-export type Given = Pick<LoadedConfig, 'config' | 'configuration'>
+export type Given = Pick<LoadedConfig, 'config' | 'configuration'> & {
+  /** Not to tell of itself in the CompassConnection: what it does is only a part of what the agent is for. */
+  untold?: true
+}
 
 /** Everything of one agent, made from its configuration; nothing is written before it runs. */
 export type Composition = {
@@ -65,7 +68,7 @@ export async function compose(
   const source = openSource(given, kubernetes, queue)
   const parts = { config, kubernetes, log, source }
   const keeping = await openKeeping(parts)
-  const connection = openConnection(parts, queue)
+  const connection = given.untold === true ? undefined : openConnection(parts, queue)
   const problems = (): Problem[] => [...keeping.problems(), ...(connection?.problems() ?? [])]
   const deps: Deps = {
     settings: settingsOf(config, source),

@@ -12,7 +12,7 @@ import type { Composition, Given } from './compose.ts'
 import { loadConfig } from './load-config.ts'
 import { withConfig, withExample } from './options.ts'
 import type { ConfigOption } from './options.ts'
-import { note } from './terminal.ts'
+import { note, printProblem } from './terminal.ts'
 import { ownNow } from './own.ts'
 
 /** The two ends of a connection, each done by this process under the lock of the agent. */
@@ -53,7 +53,7 @@ async function connectOnce(given: Given): Promise<void> {
 }
 
 function withoutTargets(given: Given): Given {
-  return { ...given, config: { ...given.config, targets: [] } }
+  return { ...given, config: { ...given.config, targets: [] }, untold: true }
 }
 
 async function disconnectOnce(given: Given, localOnly: boolean): Promise<void> {
@@ -80,7 +80,9 @@ async function disconnectWith(
     if (!localOnly) await revoke(deps, loaded.identity)
     await deps.store.forget()
     await removeFile(statusFilePath(identity.directory))
-    await removeConnection()
+    await removeConnection().catch((thrown: unknown) =>
+      printProblem(toAgentError(thrown).toProblem()),
+    )
     const left = localOnly
       ? 'here only: the certificate stays valid until it expires'
       : 'the certificate is revoked'
