@@ -26,14 +26,15 @@ export type Access = {
 }
 
 /** The CRD wants both members. */
-export const NO_CREDENTIALS: Credentials = { type: '', secretName: '' }
+export const NO_CREDENTIALS: Credentials = { secretName: '', type: '' }
 
 export type ApplicationParts = {
   application: Application
   /** Name of the CR. */
   name: string
   gatewayUrl: string
-  access: (bundle: Bundle) => Access
+  /** By bundle id; bundles without are reached without credentials. */
+  accesses: ReadonlyMap<string, Access>
 }
 
 /** The fields that are ours; lists always whole. */
@@ -89,20 +90,20 @@ export function newApplication(owned: KubeObject, skipVerify: boolean): KubeObje
 }
 
 function serviceOf(bundle: Bundle, parts: ApplicationParts): object {
-  const access = parts.access(bundle)
+  const access = parts.accesses.get(bundle.id) ?? { credentials: NO_CREDENTIALS }
   const { inputSchema } = bundle
   return {
-    id: text(bundle.id),
-    identifier: '',
-    name: serviceName(text(bundle.name), bundle.id),
-    displayName: text(bundle.name),
-    description: descriptionOf(bundle),
-    providerDisplayName: '',
     ...(inputSchema === undefined ? {} : { authCreateParameterSchema: text(inputSchema) }),
+    description: descriptionOf(bundle),
+    displayName: text(bundle.name),
     entries: [
       ...bundle.apis.map((api) => apiEntry(api, bundle, access, parts)),
       ...bundle.events.map(eventEntry),
     ],
+    id: text(bundle.id),
+    identifier: '',
+    name: serviceName(text(bundle.name), bundle.id),
+    providerDisplayName: '',
   }
 }
 
@@ -113,26 +114,26 @@ function apiEntry(
   parts: ApplicationParts,
 ): object {
   return {
-    type: 'API',
+    centralGatewayUrl: `${parts.gatewayUrl}/${gatewayPath(parts.name, bundle.name, name)}`,
+    credentials,
+    gatewayUrl: '',
     id: text(id),
     name: text(name),
-    targetUrl: text(targetUrl),
-    centralGatewayUrl: `${parts.gatewayUrl}/${gatewayPath(parts.name, bundle.name, name)}`,
-    gatewayUrl: '',
-    credentials,
     ...(parameters === undefined ? {} : { requestParametersSecretName: parameters }),
+    targetUrl: text(targetUrl),
+    type: 'API',
   }
 }
 
 function eventEntry({ id, name }: EventDefinition): object {
   return {
-    type: 'Events',
+    centralGatewayUrl: '',
+    credentials: NO_CREDENTIALS,
+    gatewayUrl: '',
     id: text(id),
     name: text(name),
     targetUrl: '',
-    centralGatewayUrl: '',
-    gatewayUrl: '',
-    credentials: NO_CREDENTIALS,
+    type: 'Events',
   }
 }
 
@@ -156,12 +157,31 @@ export function digestOfApplication({ metadata, spec }: KubeObject): string {
   return sha256(ours.map(unordered).join('\n'))
 }
 
+/**
+ * Equal texts for what is equal but for the order of lists and members. Large tenants have tens of thousands of entries,
+ * so that members are only sorted where they are not in order, which those of the API server and ours are.
+ */
 function unordered(value: unknown): string {
-  if (value === undefined) return ''
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (typeof value === 'string') return `${value.length}:${value}`
+  if (typeof value !== 'object' || value === null) return String(value)
   if (Array.isArray(value)) return `[${value.map(unordered).sort().join()}]`
-  const members = Object.entries(value).map(([key, member]) => `${key}:${unordered(member)}`)
-  return `{${members.sort().join()}}`
+  return inOrder(value) ?? inOrder(Object.fromEntries(Object.entries(value).sort(byKey))) ?? ''
+}
+
+/** Undefined when the members are not in the order of their names. */
+function inOrder(members: object): string | undefined {
+  let text = '{'
+  let last = ''
+  for (const [key, member] of Object.entries(members)) {
+    if (key < last) return undefined
+    text += `${key}=${unordered(member)},`
+    last = key
+  }
+  return `${text}}`
+}
+
+function byKey([a]: [string, unknown], [b]: [string, unknown]): number {
+  return a < b ? -1 : 1
 }
 
 /** The application that a CR is of; undefined for one that no agent made. */

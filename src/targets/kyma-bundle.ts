@@ -41,7 +41,7 @@ export function bundleOf(
   }
   if (auth === undefined && authMissingSince !== undefined) {
     result.lasting = false
-    if (published === undefined && !place.hasSecret(id)) return result
+    if (published === undefined && !place.left.has(id)) return result
     if (published !== undefined) result.access = published
     withhold(unknownNow(application, bundle))
     return result

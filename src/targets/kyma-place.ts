@@ -17,7 +17,8 @@ export type ApplicationPlace = ChosenName & {
   seen: SeenApplication | undefined
   /** Bundles whose Secrets are another application's. */
   lost: ReadonlySet<string>
-  hasSecret: (bundleId: string) => boolean
+  /** Bundles without credentials for which there are Secrets. */
+  left: ReadonlySet<string>
 }
 
 type Chosen = { names: Map<Application, ChosenName>; problems: SourceProblem[] }

@@ -1,17 +1,9 @@
 import type { KubeObject } from '../clients/kubernetes/api.ts'
 import type { Application } from '../model/application.ts'
 import type { Secret } from '../model/secret.ts'
-import type {
-  Desired,
-  Observed,
-  Owner,
-  Rendered,
-  RenderedObject,
-  SourceProblem,
-} from '../model/target.ts'
+import type { Desired, Observed, Rendered, RenderedObject, SourceProblem } from '../model/target.ts'
 import { holdersOf, bindingKey } from './binding-holders.ts'
 import { ApplicationWish, digestOfApplication, ownedFields } from './kyma-application.ts'
-import type { Access } from './kyma-application.ts'
 import { bundleOf } from './kyma-bundle.ts'
 import { applicationKey, ObservedKyma, secretKey } from './kyma-observe.ts'
 import { chooseNames } from './kyma-place.ts'
@@ -36,14 +28,19 @@ export type KymaRenderOptions = { gatewayUrl: string; digestKey: Secret }
 export function createKymaRender(
   options: KymaRenderOptions,
 ): (desired: Desired, observed: Observed) => Rendered<KymaContent> {
-  const made = new WeakMap<Application, { place: string; part: Part }>()
+  const made = new WeakMap<Application, Made>()
   const partOf = (application: Application, place: ApplicationPlace): Part => {
-    const { name, seen, after = '', lost } = place
-    const told = [name, seen?.uid ?? '', after, ...lost].join('\n')
     const known = made.get(application)
-    if (known?.place === told) return known.part
-    const { part, lasting } = renderApplication(application, place, options)
-    if (lasting) made.set(application, { place: told, part })
+    const { name, seen, after = '', lost } = place
+    const told = [name, after, ...lost].join('\n')
+    const draft =
+      known?.draft.told === told ? known.draft : { told, ...draftOf(application, place, options) }
+    const uid = seen?.uid ?? ''
+    if (known?.draft === draft && known.uid === uid) return known.part
+    const ids = { application: application.id, uid }
+    const secrets = draft.wishes.map((wish) => secretObject(wish, ids, options))
+    const part = { objects: [draft.application, ...secrets], problems: draft.problems }
+    if (draft.lasting) made.set(application, { draft, uid, part })
     return part
   }
   return ({ applications = [], namesNormalized = false }, observed) => {
@@ -56,7 +53,7 @@ export function createKymaRender(
         ...chosen,
         seen: observed.byId.get(application.id),
         lost: new Set(lost.map(({ id }) => id)),
-        hasSecret: (bundleId) => observed.hasSecret(bundleId),
+        left: leftFor(application, observed),
       })
     })
     const objects = parts.flatMap((part) => part.objects)
@@ -73,7 +70,12 @@ export function createKymaRender(
 
 /** What a person wants left as it is, or kept, seems to be as it should be. */
 function withKept(objects: readonly KymaObject[], observed: ObservedKyma): Map<string, KymaObject> {
-  const rendered = new Map(objects.map((object) => [object.key, object]))
+  const rendered = new Map(
+    objects.map((object) => {
+      const key = keyBeside(object, observed)
+      return [key, key === object.key ? object : { ...object, key }]
+    }),
+  )
   const settle = (key: string, leaveAlone: boolean, keep: boolean): void => {
     const object = observed.objects.get(key)
     if (object === undefined || !(leaveAlone || (keep && !rendered.has(key)))) return
@@ -86,6 +88,15 @@ function withKept(objects: readonly KymaObject[], observed: ObservedKyma): Map<s
   return rendered
 }
 
+/**
+ * A Secret cannot be renamed: one that has another name now (its CR was deleted and came back under another one, or the
+ * bundle went to another application) is made anew, and the old one goes.
+ */
+function keyBeside({ key, name }: KymaObject, { secrets }: ObservedKyma): string {
+  const there = secrets.get(key)
+  return there === undefined || there.name === name ? key : `${key}/${name}`
+}
+
 function copiesOf(applications: readonly Application[], observed: ObservedKyma): SourceProblem[] {
   const desired = new Set(applications.map(({ id }) => id))
   return observed.copies.flatMap(({ name, applicationId: id = '' }) =>
@@ -93,44 +104,66 @@ function copiesOf(applications: readonly Application[], observed: ObservedKyma):
   )
 }
 
-function renderApplication(
+/** Bundles without credentials for which there are Secrets. */
+function leftFor({ bundles }: Application, observed: ObservedKyma): Set<string> {
+  const bare = bundles.filter(({ auth, id }) => auth === undefined && observed.hasSecret(id))
+  return new Set(bare.map(({ id }) => id))
+}
+
+/** What one application needs, whatever CR will be there. */
+type Draft = {
+  told: string
+  application: KymaObject
+  wishes: SecretWish[]
+  problems: SourceProblem[]
+  /** False: made from what is published now too. */
+  lasting: boolean
+}
+
+type Made = { draft: Draft; uid: string; part: Part }
+
+function draftOf(
   application: Application,
   place: ApplicationPlace,
-  { gatewayUrl, digestKey }: KymaRenderOptions,
-): { part: Part; lasting: boolean } {
+  { gatewayUrl }: KymaRenderOptions,
+): Omit<Draft, 'told'> {
   const { id, name: title } = application
-  const { name, seen, after } = place
+  const { name, after } = place
   const bundles = application.bundles.map((bundle) => bundleOf(application, bundle, place))
-  const accesses = new Map<string, Access>(
-    bundles.map(({ bundleId, access }) => [bundleId, access]),
-  )
-  const nothing: Access = { credentials: {} }
-  const owned = (): KubeObject =>
-    ownedFields({
-      ...{ application, name, gatewayUrl },
-      access: (bundle) => accesses.get(bundle.id) ?? nothing,
-    })
-  const owner: Owner = { slice: 'applications', application: id }
-  const secrets = bundles.flatMap(({ wishes }) => wishes)
-  const objects: KymaObject[] = [
-    {
-      ...{ key: applicationKey(id), owner, name },
+  const accesses = new Map(bundles.map(({ bundleId, access }) => [bundleId, access]))
+  const owned = (): KubeObject => ownedFields({ application, name, gatewayUrl, accesses })
+  const wishes = bundles.flatMap((one) => one.wishes)
+  const isLong = wishes.length > 0 && !isLabelValue(name)
+  return {
+    application: {
+      key: applicationKey(id),
+      owner: { slice: 'applications', application: id },
+      name,
       digest: digestOfApplication(owned()),
       content: new ApplicationWish(title, owned, after),
     },
-    ...secrets.map((wish): KymaObject => ({
-      key: secretKey(wish.ids.part, wish.ids.bundleId),
-      owner: { ...owner, bundle: wish.ids.bundleId },
-      name: wish.name,
-      digest: digestOfWish(digestKey, wish, seen?.uid ?? ''),
-      credentialed: true,
-      content: wish,
-    })),
-  ]
-  const isLong = secrets.length > 0 && !isLabelValue(name)
-  const problems = [
-    ...bundles.flatMap((one) => one.problems),
-    ...(isLong ? [longName(application, name)] : []),
-  ]
-  return { part: { objects, problems }, lasting: bundles.every(({ lasting }) => lasting) }
+    wishes,
+    problems: [
+      ...bundles.flatMap(({ problems }) => problems),
+      ...(isLong ? [longName(application, name)] : []),
+    ],
+    lasting: bundles.every(({ lasting }) => lasting),
+  }
+}
+
+/** `uid`: of the CR, where it is there. */
+function secretObject(
+  wish: SecretWish,
+  { application, uid }: { application: string; uid: string },
+  { digestKey }: KymaRenderOptions,
+): KymaObject {
+  const { part, bundleId } = wish.ids
+  return {
+    key: secretKey(part, bundleId),
+    owner: { slice: 'applications', application, bundle: bundleId },
+    name: wish.name,
+    digest: digestOfWish(digestKey, wish, uid),
+    credentialed: true,
+    content: wish,
+  }
 }

@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
+import { readFileSync } from 'node:fs'
 import { APPLICATIONS, SECRETS } from '../../../src/clients/kubernetes/api.ts'
+import type { Resource } from '../../../src/clients/kubernetes/api.ts'
 import { planChanges } from '../../../src/model/plan.ts'
 import { Secret } from '../../../src/model/secret.ts'
 import { ObservedKyma } from '../../../src/targets/kyma-observe.ts'
@@ -189,6 +191,41 @@ describe('what the Go agent left', () => {
   )
 })
 
+describe('a Secret whose name is another one now', () => {
+  needsKube(
+    'as its bundle went to another application, is made anew and the old one goes',
+    async () => {
+      await using it = await scene(landscape(2, 2, 1))
+      await it.agent.pass()
+      const [first, second] = it.world.applications
+      second!.bundles.push(first!.bundles.pop()!)
+      const { calls } = await it.agent.pass()
+      expect(writesIn(calls).sort()).toEqual([
+        'create secrets mp-app-0001-app-0000-bundle-0001',
+        'delete secrets mp-app-0000-app-0000-bundle-0001',
+        'patch applications mp-app-0000',
+        'patch applications mp-app-0001',
+      ])
+      expect(secretsNamedBy(await readApplication(kube, 'mp-app-0001'))).toContain(
+        'mp-app-0001-app-0000-bundle-0001',
+      )
+      expect(writesIn((await it.agent.pass()).calls)).toEqual([])
+    },
+  )
+
+  needsKube('as its CR was deleted and the application renamed, too', async () => {
+    await using it = await scene(landscape(2, 1, 1))
+    await it.agent.pass()
+    await person.remove(APPLICATIONS, 'mp-app-0000')
+    it.world.applications[0]!.name = 'mp-renamed'
+    await it.agent.pass()
+    const names = (await secretsIn(kube)).map(({ metadata }) => metadata.name)
+    expect(names).toEqual(['mp-app-0001-app-0001-bundle-0000', 'mp-renamed-app-0000-bundle-0000'])
+    expect(secretsNamedBy(await readApplication(kube, 'mp-renamed'))).toEqual([names[1]!])
+    expect(writesIn((await it.agent.pass()).calls)).toEqual([])
+  })
+})
+
 describe('people', () => {
   const annotate = (name: string, what: string) =>
     person.change(APPLICATIONS, name, {
@@ -315,7 +352,42 @@ describe('a cluster', () => {
       expect((await it.agent.pass()).results).toEqual(['update application/app-0000'])
     },
   )
+
+  needsKube('that is down for a while is in step again as soon as it is back', async () => {
+    await using it = await scene(landscape(2, 1, 1))
+    await it.agent.pass()
+    await kube.kill()
+    it.world.applications[0]!.bundles[0]!.defaultInstanceAuth = basic('rotated')
+    await it.agent.fetch()
+    expect((await failureOf(it.agent.apply())).code).toBe('unreachable')
+    await kube.revive()
+    expect((await it.agent.apply()).results).toEqual(['update binding/app-0000-bundle-0000'])
+  })
+
+  needsKube('without the kind says so, and goes on by itself once it is there', async () => {
+    await person.remove(DEFINITIONS, 'applications.applicationconnector.kyma-project.io')
+    await using it = await scene(landscape(2, 1, 1))
+    const failure = await failureOf(until(() => openTarget(kube.client).observe(RUNTIME, signal)))
+    expect(failure.code).toBe('kubernetes_missing')
+    await kube.applyManifests(
+      readFileSync(new URL('../../kube/application.yaml', import.meta.url), 'utf8'),
+    )
+    expect((await it.agent.pass()).results).toHaveLength(4)
+  })
 })
+
+const DEFINITIONS: Resource = {
+  ...{ group: 'apiextensions.k8s.io', version: 'v1', plural: 'customresourcedefinitions' },
+  ...{ kind: 'CustomResourceDefinition', namespaced: false },
+}
+
+/** Until it fails: a kind that is removed is still served for a moment. */
+async function until(work: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    await work()
+    await Bun.sleep(50)
+  }
+}
 
 describe('a place that is not there', () => {
   needsKube(
