@@ -62,15 +62,25 @@ export async function openWire(
 ): Promise<Wire> {
   const first = await connect()
   const { host } = new URL(first.url)
-  let current: Connection | undefined = first
+  let current: Promise<Connection> | undefined = Promise.resolve(first)
   let retired: Connection | undefined
+  let closed = false
+
+  /** One for all who ask at the same time; one that failed is asked for again by the next. */
+  function connected(): Promise<Connection> {
+    if (current !== undefined) return current
+    const asked = connect()
+    current = asked
+    asked.catch(() => (current = current === asked ? undefined : current))
+    return asked
+  }
 
   /** What runs over the old connection may end; it is closed when the next one is given up. */
-  async function giveUp(connection: Connection): Promise<void> {
-    if (current !== connection) return
+  async function giveUp(asked: Promise<Connection>): Promise<void> {
+    if (current !== asked) return
     const older = retired
-    retired = current
     current = undefined
+    retired = await asked
     await older?.http.close()
   }
 
@@ -78,13 +88,15 @@ export async function openWire(
     request: WireRequest,
     go: (prepared: Prepared) => Promise<T>,
   ): Promise<T> {
-    const connection = (current ??= await connect())
+    if (closed) throw new AgentError('internal', `Cannot ${request.what}: the client is closed`)
+    const asked = connected()
+    const connection = await asked
     try {
       return await go(await prepare(connection, request, { host, version }))
     } catch (thrown) {
       request.signal.throwIfAborted()
       const error = thrown instanceof AgentError ? thrown : transportError({ host }, thrown)
-      if (RELOAD.has(error.code) || error.detail['status'] === 401) await giveUp(connection)
+      if (RELOAD.has(error.code) || error.detail['status'] === 401) await giveUp(asked)
       throw explained(error)
     }
   }
@@ -95,8 +107,9 @@ export async function openWire(
     send: (request) => carry(request, send),
     open: (request) => carry(request, open),
     async close() {
+      closed = true
       await retired?.http.close()
-      await current?.http.close()
+      await (await current?.catch(() => undefined))?.http.close()
     },
   }
 }

@@ -299,6 +299,26 @@ describe('TLS', () => {
     expect(seen[1]).not.toBe(seen[0])
   })
 
+  test('is set up anew once for many calls that were refused, and not at all when it is closed', async () => {
+    const count = join(aDirectory(), 'count')
+    let refuse = true
+    const handler: Handler = () => Response.json(ONE, { status: refuse ? 401 : 200 })
+    const server = await serveTls(pki, { handler })
+    closing.push(server)
+    const command = join(aDirectory(), 'plugin')
+    writeFileSync(command, `#!/bin/sh\necho x >> ${count}; echo '{"status":{"token":"me"}}'\n`)
+    chmodSync(command, 0o700)
+    const client = await to(server.port, { user: { exec: { command } } })
+    const calls = (): Promise<unknown>[] =>
+      Array.from({ length: 5 }, () => client.get(SECRETS, REF, signal))
+    await Promise.allSettled(calls())
+    refuse = false
+    await Promise.all(calls())
+    expect(readFileSync(count, 'utf8')).toBe('x\nx\n')
+    await client.close()
+    expect((await failureOf(client.get(SECRETS, REF, signal))).code).toBe('internal')
+  })
+
   test('goes through the proxy that the kubeconfig names', async () => {
     const port = await tlsServer()
     const proxy = await startProxy()
