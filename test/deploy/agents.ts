@@ -15,7 +15,7 @@ import { ofKind, overlay } from './overlays.ts'
 export type Scene = {
   plane: Plane
   homes: AgentHome[]
-  start(): Promise<Agent>
+  start(): Agent
   close(): Promise<void>
 }
 
@@ -38,7 +38,7 @@ export async function openScene(kube: Kube, name: 'standalone' | 'sidecar'): Pro
   return {
     plane,
     homes,
-    async start() {
+    start() {
       const home = openHome({})
       homes.push(home)
       writeFileSync(home.path('ca.pem'), plane.caPem)

@@ -1,6 +1,6 @@
 import { findKustomize } from '../../scripts/envtest.ts'
 import { needsKube } from '../kube.ts'
-import type { Account, Kube } from '../kube.ts'
+import type { Account, AuditEntry, Kube } from '../kube.ts'
 import { needsKustomize, overlay, OVERLAYS } from './overlays.ts'
 import type { Overlay } from './overlays.ts'
 
@@ -45,4 +45,11 @@ export async function callerOf(kube: Kube, account: Account | 'admin'): Promise<
     })
     return { status: answer.status, body: (await answer.json()) as Reply['body'] }
   }
+}
+
+/** What the account of an overlay has asked the API server so far. */
+export function callsOf(kube: Kube, overlay: Overlay): AuditEntry[] {
+  const { namespace, name } = ACCOUNTS[overlay]
+  const account = `system:serviceaccount:${namespace}:${name}`
+  return kube.auditLog().filter(({ user }) => user === account)
 }
