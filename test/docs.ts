@@ -51,7 +51,7 @@ export function codeIn(markdown: string): string[] {
 /** The npm scripts that a document's code calls: `npm test`, `npm run check -- --fast`. */
 export function npmScriptsIn(markdown: string): string[] {
   return codeIn(markdown).flatMap((code) =>
-    [...code.matchAll(/\bnpm (?:run ([\w-]+)|(test|start)\b)/g)].map(
+    [...code.matchAll(/\bnpm (?:run ([\w:-]+)|(test|start)\b)/g)].map(
       ([, run, short]) => run ?? short ?? '',
     ),
   )
