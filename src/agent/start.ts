@@ -44,8 +44,10 @@ export async function openMemory(deps: Deps): Promise<Memory> {
   const state = await deps.states.load()
   const identity = loaded.value?.identity
   const identityProblem = loaded.problem ?? loaded.value?.fallback ?? pending.problem
-  const foreign =
-    snapshot !== undefined && identity !== undefined && snapshot.runtimeId !== identity.runtimeId
+  // Without an identity the one that is meant tells whether what was kept is of another runtime.
+  const wanted = await readable(() => Promise.resolve(deps.settings.runtimeId))
+  const meant = identity?.runtimeId ?? wanted.value
+  const foreign = meant !== undefined && snapshot?.runtimeId.toLowerCase() !== meant.toLowerCase()
   const memory: Memory = {
     ...blankMemory(deps),
     owner: true,

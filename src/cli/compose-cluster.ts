@@ -47,6 +47,8 @@ export function keepInCluster(cluster: Cluster): Keeping {
     now: () => systemClock.now(),
   })
   const lease = leaseOf(cluster, async () => {
+    // What is wrong with it is shown by whoever needs it.
+    await cluster.runtimeId().catch(() => undefined)
     await digestKey.keep()
     await store.keepCa()
   })

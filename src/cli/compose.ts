@@ -68,7 +68,7 @@ export async function compose(
   const source = openSource(given, kubernetes, queue)
   const parts = { config, kubernetes, log, source }
   const keeping = await openKeeping(parts)
-  const connection = given.untold === true ? undefined : openConnection(parts, queue)
+  const connection = given.untold === true ? undefined : openConnection(parts, queue, keeping)
   const problems = (): Problem[] => [...keeping.problems(), ...(connection?.problems() ?? [])]
   const deps: Deps = {
     settings: settingsOf(config, source),
@@ -187,6 +187,7 @@ async function learnt({ token, runtimeId }: ComposedSource): Promise<string | un
 function openConnection(
   { config: { compassConnection }, kubernetes, log }: Parts,
   queue: TriggerQueue,
+  keeping: Keeping,
 ): { reporter: Reporter; problems(): Problem[] } | undefined {
   if (compassConnection === undefined || kubernetes === undefined) return undefined
   const reporter = compassConnectionReporter({
@@ -195,6 +196,7 @@ function openConnection(
     ask: (trigger) => queue.ask(trigger),
     log,
     now: () => systemClock.now(),
+    problems: () => keeping.problems(),
   })
   return {
     reporter,

@@ -20,6 +20,8 @@ export type ConnectionOptions = {
   ask: (trigger: Trigger) => void
   log: Log
   now: () => Instant
+  /** What fails beside the loop, to be told too. */
+  problems?: () => Problem[]
 }
 
 export type ConnectionReporter = Reporter & {
@@ -142,7 +144,7 @@ async function bring(options: ConnectionOptions, term: Term, final: boolean): Pr
     const seen = follower.latest()
     if (seen === undefined) throw follower.problem() ?? notSeen(name)
     const existing = seen.object
-    const { status } = term
+    const status = withProblems(term.status, options.problems?.() ?? [])
     const granted = wishes.granted()
     const wanted = compassConnection({ name, status, existing, granted, remarks: wishes.remarks() })
     if (wanted === undefined) return
@@ -157,6 +159,10 @@ async function bring(options: ConnectionOptions, term: Term, final: boolean): Pr
       await follower.refresh()
     }
   }
+}
+
+function withProblems(status: Status, others: Problem[]): Status {
+  return others.length === 0 ? status : { ...status, problems: [...status.problems, ...others] }
 }
 
 /**

@@ -48,6 +48,8 @@ describe('the drop-in for the Go agent', () => {
       )
       expect(performance.now() - at).toBeLessThan(20_000)
       expect(synced.connection).not.toHaveProperty('error')
+      // There is no istio-system here: worth a word, no more.
+      expect(synced.conditions).toContain('istio-system')
       expect(synced.spec.managementInfo.directorUrl).toBe(kyma.plane.directorUrl)
       expect(synced.spec.managementInfo.connectorUrl).toBe(kyma.plane.mtlsConnectorUrl)
       expect(await kyma.applications()).toEqual(['mp-kyma-app-0', 'mp-kyma-app-1'])
