@@ -5,13 +5,15 @@
  * default those of ../shared/golden. Where the agent deliberately differs: test/golden/differences.ts.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { findEnvtest } from './envtest.ts'
 import { ROOT } from './repository.ts'
 
 const directory = resolve(ROOT, process.env['GOLDEN_DIR'] ?? '../shared/golden')
-if (!existsSync(directory)) stop(`there is no ${directory}: name the cases in GOLDEN_DIR`)
+const cases = existsSync(directory) ? readdirSync(directory) : []
+if (!cases.some((name) => existsSync(join(directory, name, 'director.json'))))
+  stop(`there are none in ${directory}: name their directory in GOLDEN_DIR`)
 if (findEnvtest() === undefined) bun('scripts/envtest.ts')
 if (findEnvtest() === undefined) stop('there are no etcd and kube-apiserver')
 
