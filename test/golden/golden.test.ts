@@ -34,6 +34,9 @@ const cases =
         .filter((name) => existsSync(new URL(`${name}/director.json`, golden)))
         .sort()
 
+/** Whether these are the cases that the table of differences is about. */
+const own = cases.length > 0 && (named === undefined || named.endsWith('/shared/golden'))
+
 const needsGolden = skipUnless(cases.length > 0, {
   why: 'there are no golden cases',
   how: 'put the folder `shared` beside the repository, or name one in GOLDEN_DIR',
@@ -63,7 +66,8 @@ describe.each(cases.length === 0 ? ['all'] : cases)('golden %s', (name) => {
     const expected = read('expected') as Expected
     const wanted = normal(difference?.instead?.(expected) ?? expected)
     expect(normal(await cluster())).toEqual(wanted)
-    expect(problems).toEqual(difference?.problems ?? [])
+    // Of cases that are not ours nobody has written down what should be said.
+    if (difference !== undefined || own) expect(problems).toEqual(difference?.problems ?? [])
     expect(results).toHaveLength(wanted.applications.length + wanted.secrets.length)
     expect(calls).toHaveLength(2 + results.length)
 
@@ -100,7 +104,6 @@ describe.each(cases.length === 0 ? ['all'] : cases)('golden %s', (name) => {
 })
 
 test('every difference names a case that is there, unless the cases are other ones', () => {
-  const own = cases.length > 0 && (named === undefined || named.endsWith('/shared/golden'))
   expect(own ? Object.keys(DIFFERENCES).filter((one) => !cases.includes(one)) : []).toEqual([])
 })
 
