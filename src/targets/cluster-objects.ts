@@ -69,9 +69,11 @@ export class Seen<T> {
     this.#read = read
   }
 
-  /** After a write: what the API server answered. */
-  note(object: KubeObject): T {
-    return this.#note(object, this.#known, this.#known)
+  /** After a write: what the API server answered, and what to make of it when that is known already. */
+  note(object: KubeObject, value = this.#read(object)): T {
+    const { uid = '', resourceVersion } = object.metadata
+    this.#known.set(uid, { resourceVersion, value })
+    return value
   }
 
   #only(objects: readonly KubeObject[], before = this.#known): T[] {

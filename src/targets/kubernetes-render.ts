@@ -3,6 +3,7 @@ import type { Application, Bundle } from '../model/application.ts'
 import { bindingName } from '../model/names.ts'
 import { problem } from '../model/problem.ts'
 import type { Problem } from '../model/problem.ts'
+import type { Secret } from '../model/secret.ts'
 import type {
   Desired,
   Observed,
@@ -13,13 +14,13 @@ import type {
 } from '../model/target.ts'
 import { bindingOf, publishedValues } from './binding.ts'
 import { bindingKey, holdersOf } from './binding-holders.ts'
-import { Binding } from './kubernetes-secret.ts'
-import type { BindingData, SeenSecret } from './kubernetes-secret.ts'
+import { Binding, dataOf, digestOfBinding, digestOfData } from './kubernetes-secret.ts'
+import type { SeenSecret } from './kubernetes-secret.ts'
 
 export type SecretRenderOptions = {
   types: readonly BindingTypeRule[]
-  /** Keyed digest of a binding (digestOfBinding). */
-  digest: (binding: Binding, data: BindingData) => string
+  /** Keys the digests. */
+  digestKey: Secret
 }
 
 /** What a target sees in one namespace: Secrets of ours by key, and those that claim to be what another one is. */
@@ -118,7 +119,7 @@ const REVISION_SIZE = 16
 function renderApplication(
   application: Application,
   names: Names,
-  { types, digest }: SecretRenderOptions,
+  { types, digestKey }: SecretRenderOptions,
 ): Part {
   const part: Part = { objects: [], problems: [] }
   for (const bundle of application.bundles) {
@@ -137,13 +138,16 @@ function renderApplication(
       continue
     }
     const titles = { application: application.name, bundle: bundle.name }
-    const binding = new Binding(ids, titles, () =>
-      publishedValues(bindingOf(application, bundle, types).entries ?? []),
-    )
-    const data = binding.data()
+    const make = () => dataOf(publishedValues(bindingOf(application, bundle, types).entries ?? []))
+    const data = dataOf(publishedValues(entries))
     const size = data.reduce((sum, [, base64]) => sum + sizeOf(base64), REVISION_SIZE)
-    if (size > LIMIT) say(tooLarge(subject, size), true)
-    else part.objects.push({ key, owner, name, digest: digest(binding, data), content: binding })
+    if (size > LIMIT) {
+      say(tooLarge(subject, size), true)
+      continue
+    }
+    const values = digestOfData(digestKey, data)
+    const content = new Binding(ids, titles, { data: make, values })
+    part.objects.push({ key, owner, name, digest: digestOfBinding(digestKey, content), content })
   }
   return part
 }

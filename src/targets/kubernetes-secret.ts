@@ -42,27 +42,34 @@ export type BindingData = readonly (readonly [key: string, base64: string])[]
 export class Binding {
   readonly ids: { application: string; bundle: string }
   readonly titles: Titles
-  readonly #values: () => readonly (readonly [key: string, value: string])[]
+  /** Keyed digest of {@link data}. */
+  readonly values: string
+  readonly #data: () => BindingData
 
-  /** `values` are made when they are sent, so that no secret stays in memory in between; without the revision. */
+  /** `data` are made again when they are sent, so that no secret stays in memory in between. */
   constructor(
     ids: { application: string; bundle: string },
     titles: Titles,
-    values: () => readonly (readonly [key: string, value: string])[],
+    { data, values }: { data: () => BindingData; values: string },
   ) {
     this.ids = ids
     this.titles = { application: titleOf(titles.application), bundle: titleOf(titles.bundle) }
-    this.#values = values
+    this.values = values
+    this.#data = data
   }
 
-  /** As a Secret has them: in base64. */
   data(): BindingData {
-    return this.#values().map(([key, value]) => [key, toBase64(value)])
+    return this.#data()
   }
 
   toJSON(): string {
     return '[binding]'
   }
+}
+
+/** As a Secret has them. */
+export function dataOf(values: readonly (readonly [key: string, value: string])[]): BindingData {
+  return values.map(([key, value]) => [key, toBase64(value)])
 }
 
 function titleOf(name: string): string {
@@ -93,15 +100,22 @@ export type SeenSecret = ObservedObject & {
 const DRIFTED = 'drifted'
 const OURS = new Set(BINDING_KEYS)
 
-/** Reads a Secret that carries our labels; undefined when nothing in it says what it is of. */
-export function readSecret(key: Secret, { metadata, data }: KubeObject): SeenSecret | undefined {
+/**
+ * Reads a Secret that carries our labels; undefined when nothing in it says what it is of. `sent` are the data that it
+ * should hold, as it was just written: when it does, their digest is known.
+ */
+export function readSecret(
+  key: Secret,
+  { metadata, data }: KubeObject,
+  sent?: Sent,
+): SeenSecret | undefined {
   const { name, uid = '', resourceVersion = '', creationTimestamp = '', annotations } = metadata
   const all = Object.entries(textsIn(data)).filter(([one]) => OURS.has(one))
   const ids = parseSource(annotations?.[SOURCE]) ?? idsIn(new Map(all))
   if (ids === undefined) return undefined
   const source = annotations?.[SOURCE] ?? ''
   const written = annotations?.[HASH]
-  const values = digestOfData(key, all)
+  const values = holds(all, sent?.data) ? sent.values : digestOfData(key, all)
   const revision = revisionIn(new Map(all))
   const orphanedSince = annotations?.[ORPHANED_SINCE]
   const titles = { application: annotations?.[APPLICATION], bundle: annotations?.[BUNDLE] }
@@ -121,9 +135,17 @@ export function readSecret(key: Secret, { metadata, data }: KubeObject): SeenSec
   }
 }
 
-/** What {@link readSecret} finds when the binding was written with these data: keyed, as people can see it. */
-export function digestOfBinding(key: Secret, { ids, titles }: Binding, data: BindingData): string {
-  return digestOf(key, { source: sourceOf(ids), titles, values: digestOfData(key, data) })
+type Sent = { data: unknown; values: string }
+
+function holds(all: BindingData, sent: unknown): sent is object {
+  const wanted = textsIn(sent)
+  const given = Object.values(wanted).length
+  return given > 0 && given === all.length && all.every(([key, value]) => wanted[key] === value)
+}
+
+/** What {@link readSecret} finds when the binding was written: keyed, as people can see it. */
+export function digestOfBinding(key: Secret, { ids, titles, values }: Binding): string {
+  return digestOf(key, { source: sourceOf(ids), titles, values })
 }
 
 type Told = { source: string; titles: { [K in keyof Titles]: string | undefined }; values: string }
@@ -132,7 +154,8 @@ function digestOf(key: Secret, { source, titles, values }: Told): string {
   return hmac(key, JSON.stringify([source, titles.application, titles.bundle, values]))
 }
 
-function digestOfData(key: Secret, data: BindingData): string {
+/** Keyed digest of values, whatever their order, the revision excepted. */
+export function digestOfData(key: Secret, data: BindingData): string {
   const values = data.filter(([name]) => name !== REVISION)
   return hmac(key, JSON.stringify(values.toSorted(([a], [b]) => (a < b ? -1 : 1))))
 }
@@ -173,14 +196,10 @@ function textsIn(data: unknown): Record<string, string> {
 }
 
 /** Where a Secret is written, and whose it is. */
-export type Place = { namespace: string; mark: ClusterMark; digestKey: Secret }
+export type Place = { namespace: string; mark: ClusterMark }
 
 /** The Secret of a binding that has none yet. */
-export function newSecret(
-  name: string,
-  binding: Binding,
-  { namespace, mark, digestKey }: Place,
-): KubeObject {
+export function newSecret(name: string, binding: Binding, { namespace, mark }: Place): KubeObject {
   const data = binding.data()
   const type = textOfBase64(new Map(data).get('type') ?? '')
   return {
@@ -190,7 +209,7 @@ export function newSecret(
       name,
       namespace,
       labels: markLabels(mark),
-      annotations: annotationsOf(binding, digestOfData(digestKey, data)),
+      annotations: annotationsOf(binding),
     },
     type: `servicebinding.io/${type}`,
     data: Object.fromEntries([...data, [REVISION, toBase64('1')]]),
@@ -198,24 +217,19 @@ export function newSecret(
 }
 
 /** What turns the Secret that was seen into that of the binding. */
-export function changeOfSecret(
-  seen: SeenSecret,
-  binding: Binding,
-  digestKey: Secret,
-): Record<string, unknown> {
-  const data = binding.data()
-  const values = digestOfData(digestKey, data)
+export function changeOfSecret(seen: SeenSecret, binding: Binding): Record<string, unknown> {
+  const { values } = binding
   // A repaired Secret says nothing new to its readers, nor does one under a new digest key.
   const known = seen.written === values || seen.values === values
   const revision = Math.max(1, known ? seen.revision : seen.revision + 1)
   return {
     metadata: {
       resourceVersion: seen.resourceVersion,
-      annotations: { ...annotationsOf(binding, values), [ORPHANED_SINCE]: null },
+      annotations: { ...annotationsOf(binding), [ORPHANED_SINCE]: null },
     },
     data: {
       ...Object.fromEntries(BINDING_KEYS.map((key) => [key, null])),
-      ...Object.fromEntries([...data, [REVISION, toBase64(String(revision))]]),
+      ...Object.fromEntries([...binding.data(), [REVISION, toBase64(String(revision))]]),
     },
   }
 }
@@ -225,7 +239,7 @@ export function orphaned({ resourceVersion }: SeenSecret, since: string): Record
   return { metadata: { resourceVersion, annotations: { [ORPHANED_SINCE]: since } } }
 }
 
-function annotationsOf({ ids, titles }: Binding, values: string): Metadata['annotations'] & object {
+function annotationsOf({ ids, titles, values }: Binding): Metadata['annotations'] & object {
   return {
     [SOURCE]: sourceOf(ids),
     [HASH]: values,

@@ -1,5 +1,5 @@
 import { SECRETS } from '../clients/kubernetes/api.ts'
-import type { Kubernetes, Ref } from '../clients/kubernetes/api.ts'
+import type { KubeObject, Kubernetes, Ref } from '../clients/kubernetes/api.ts'
 import type { KubernetesTargetConfig } from '../config/config.ts'
 import { AgentError, problem, toAgentError } from '../model/problem.ts'
 import type { Problem } from '../model/problem.ts'
@@ -14,14 +14,7 @@ import { writeIndex } from './kubernetes-index.ts'
 import { ObservedSecrets, createSecretRender } from './kubernetes-render.ts'
 import { openRestarts } from './kubernetes-restart.ts'
 import type { Restarts } from './kubernetes-restart.ts'
-import {
-  Binding,
-  changeOfSecret,
-  digestOfBinding,
-  newSecret,
-  orphaned,
-  readSecret,
-} from './kubernetes-secret.ts'
+import { Binding, changeOfSecret, newSecret, orphaned, readSecret } from './kubernetes-secret.ts'
 import type { Place, SeenSecret } from './kubernetes-secret.ts'
 import { usersOfSecrets } from './kubernetes-uses.ts'
 import type { Target } from './target.ts'
@@ -72,10 +65,7 @@ class KubernetesNamespace implements Target {
     this.name = name
     this.#options = options
     this.#secrets = new Seen((object) => readSecret(digestKey, object))
-    this.render = createSecretRender({
-      types: config.types,
-      digest: (binding, data) => digestOfBinding(digestKey, binding, data),
-    })
+    this.render = createSecretRender({ types: config.types, digestKey })
     const revisions = () =>
       new Map([...this.#objects.values()].map((one) => [one.name, one.revision]))
     if (config.restart) this.#restarts = openRestarts({ kubernetes, namespace, revisions })
@@ -116,31 +106,38 @@ class KubernetesNamespace implements Target {
       throw new AgentError('internal', `Cannot write ${change.key}: the plan is of another target`)
     }
     const { application, bundle } = binding.titles
-    const { kubernetes, digestKey } = this.#options
+    const { digestKey } = this.#options
     return {
       change,
       subject: `${application} / ${bundle}`,
       run: async (signal) => {
         const seen = this.#objects.get(change.key)
-        const answer =
+        const [answer, data] =
           seen === undefined
-            ? await kubernetes.create(
-                SECRETS,
-                newSecret(change.name, binding, this.#place()),
-                signal,
-              )
-            : await kubernetes.merge(
-                SECRETS,
-                this.#ref(seen),
-                changeOfSecret(seen, binding, digestKey),
-                signal,
-              )
-        const after = this.#secrets.note(answer)
+            ? await this.#create(newSecret(change.name, binding, this.#place()), signal)
+            : await this.#merge(seen, changeOfSecret(seen, binding), signal)
+        const { values } = binding
+        const read = readSecret(digestKey, answer, { data, values })
+        const after = this.#secrets.note(answer, read)
         if (after !== undefined) this.#objects.set(change.key, after)
         if (after?.digest !== digest) throw changedOnTheWay(change.name)
         return undefined
       },
     }
+  }
+
+  async #create(secret: KubeObject, signal: AbortSignal): Promise<[KubeObject, unknown]> {
+    const answer = await this.#options.kubernetes.create(SECRETS, secret, signal)
+    return [answer, secret['data']]
+  }
+
+  async #merge(
+    seen: SeenSecret,
+    change: Record<string, unknown>,
+    signal: AbortSignal,
+  ): Promise<[KubeObject, unknown]> {
+    const answer = await this.#options.kubernetes.merge(SECRETS, this.#ref(seen), change, signal)
+    return [answer, change['data']]
   }
 
   /** Who uses the Secrets is asked once, and only when some would go. */
@@ -207,8 +204,8 @@ class KubernetesNamespace implements Target {
   }
 
   #place(): Place {
-    const { namespace, agent, digestKey } = this.#options
-    return { namespace, mark: { agent, runtimeId: this.#runtimeId }, digestKey }
+    const { namespace, agent } = this.#options
+    return { namespace, mark: { agent, runtimeId: this.#runtimeId } }
   }
 
   #ref({ name }: SeenSecret): Ref {

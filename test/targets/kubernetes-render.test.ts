@@ -5,23 +5,14 @@ import type { Application } from '../../src/model/application.ts'
 import { bindingName } from '../../src/model/names.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { ObservedSecrets, createSecretRender } from '../../src/targets/kubernetes-render.ts'
-import {
-  changeOfSecret,
-  digestOfBinding,
-  newSecret,
-  readSecret,
-} from '../../src/targets/kubernetes-secret.ts'
+import { changeOfSecret, newSecret, readSecret } from '../../src/targets/kubernetes-secret.ts'
 import { RUNTIME, application, basic, bundle, desired } from '../model/samples.ts'
 
 const digestKey = new Secret('key')
-const place = { namespace: 'team-a', mark: { agent: 'default', runtimeId: RUNTIME }, digestKey }
+const place = { namespace: 'team-a', mark: { agent: 'default', runtimeId: RUNTIME } }
 const nothing = new ObservedSecrets([])
 
-const renderer = () =>
-  createSecretRender({
-    types: [],
-    digest: (binding, data) => digestOfBinding(digestKey, binding, data),
-  })
+const renderer = () => createSecretRender({ types: [], digestKey })
 
 const render = (applications: Application[], observed = nothing) =>
   renderer()(desired(applications), observed)
@@ -109,7 +100,7 @@ describe('what changes of a Secret', () => {
     application('a', { name, bundles: [bundle('b', { auth: basic('user', password) })] })
   const change = (from: KubeObject, to: Application) => {
     const [object] = render([to]).objects.values()
-    const { data, metadata } = changeOfSecret(seen(from), object!.content, digestKey)
+    const { data, metadata } = changeOfSecret(seen(from), object!.content)
     return { data: data as Record<string, string | null>, metadata }
   }
   const revision = ({ data }: ReturnType<typeof change>) =>
