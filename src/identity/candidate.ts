@@ -171,7 +171,10 @@ export async function proveAndPromote(
   return promote(ports.store, signed, viewer.id)
 }
 
-/** Makes the candidate current and ends the journal. */
+/**
+ * Makes the candidate current and ends the journal. That is done once it is current: a journal that could not be ended
+ * is one that whoever reads it next knows to be over.
+ */
 export async function promote(
   store: IdentityStore,
   signed: Signed,
@@ -180,7 +183,9 @@ export async function promote(
   const { key, chain, plane } = signed
   const identity = identityOf({ key, chain, plane, runtimeId })
   await store.promote(identity)
-  await store.clearPending()
+  await store.clearPending().catch((thrown: unknown) => {
+    if (!(thrown instanceof AgentError)) throw thrown
+  })
   return identity
 }
 

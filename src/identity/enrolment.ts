@@ -80,8 +80,14 @@ const ANSWERED = new Set<Code>([
 /** Proves what an earlier pass was given. undefined: it cannot become an identity, or a new token takes its place. */
 async function finishSigned(options: EnrolOptions, signed: Signed): Promise<Identity | undefined> {
   const candidate = candidateOf(signed)
-  if (candidate === undefined || (await isCurrent(options, candidate))) return undefined
+  if (candidate === undefined) return undefined
   const newToken = options.token !== undefined && options.token.digest !== signed.token?.digest
+  const current = await currentIf(options, candidate)
+  if (current !== undefined) {
+    if (newToken) return undefined
+    await options.store.clearPending()
+    return current
+  }
   const now = options.now()
   if (now >= candidate.notAfter + (newToken ? 0 : DAY)) return undefined
   try {
@@ -95,10 +101,13 @@ async function finishSigned(options: EnrolOptions, signed: Signed): Promise<Iden
   }
 }
 
-/** A crash between promotion and the end of the journal leaves a stage that is done. */
-async function isCurrent({ store }: EnrolOptions, candidate: Identity): Promise<boolean> {
-  const current = await store.load().catch(() => undefined) // a damaged identity is what enrolling heals
-  return current?.identity.fingerprint === candidate.fingerprint
+/** A crash, or a store that fails, between promotion and the end of the journal leaves a stage that is done. */
+async function currentIf(
+  { store }: EnrolOptions,
+  candidate: Identity,
+): Promise<Identity | undefined> {
+  const loaded = await store.load().catch(() => undefined) // a damaged identity is what enrolling heals
+  return loaded?.identity.fingerprint === candidate.fingerprint ? loaded.identity : undefined
 }
 
 /** Everything up to the stage `signing` with one more attempt noted, ready to be sent. */

@@ -155,7 +155,7 @@ async function promote(kept: Kept, identity: Identity): Promise<void> {
   const change = async (found: SecretTexts | undefined): Promise<SecretChange> => {
     const texts: SecretTexts = found ?? new Map()
     const legacy = await legacyFacts(kept, texts)
-    assertOursToReplace(kept, texts, legacy)
+    assertOursToReplace(kept, identity, { texts, legacy })
     written = changeTo(identity, texts, { at: now(), legacy })
     verifyIdentity(readCurrent(new Map(Object.entries(written).map(asText)), undefined))
     return written
@@ -168,12 +168,19 @@ function asText([key, text]: [string, string | null]): [string, string] {
   return [key, text ?? '']
 }
 
-/** An identity that can be used and that we have not seen is another writer's, and newer. One that cannot is damage. */
-function assertOursToReplace(kept: Kept, texts: SecretTexts, legacy: Facts | undefined): void {
+/**
+ * An identity that can be used and that we have not seen is another writer's, and newer. One that cannot is damage; one
+ * that is just what is to be written came there by a write of ours whose answer was lost.
+ */
+function assertOursToReplace(
+  kept: Kept,
+  identity: Identity,
+  { texts, legacy }: { texts: SecretTexts; legacy: Facts | undefined },
+): void {
   const value = digestOfCurrent(texts)
   if (kept.current === undefined || value === undefined || value === kept.current.value) return
   try {
-    readCurrent(texts, legacy)
+    if (readCurrent(texts, legacy).fingerprint === identity.fingerprint) return
   } catch {
     return
   }

@@ -12,12 +12,14 @@ import { enrol } from '../../src/identity/enrolment.ts'
 import type { Files } from '../../src/identity/generation.ts'
 import { openMemoryStore } from '../../src/identity/memory.ts'
 import { renew } from '../../src/identity/renewal.ts'
+import { openSecretStore } from '../../src/identity/secret.ts'
 import type { IdentityStore } from '../../src/identity/store.ts'
 import type { Identity } from '../../src/model/identity.ts'
 import { AgentError } from '../../src/model/problem.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { DAY, MINUTE, SECOND } from '../../src/model/time.ts'
 import * as runtimeFiles from '../../src/runtime/files.ts'
+import { failure, FakeKubernetes } from '../fake-kubernetes.ts'
 import { FakeCompass } from './fake-compass.ts'
 import { keyA, keyB, keyC, makeIdentity, NOW } from './fixtures.ts'
 
@@ -169,7 +171,23 @@ const STORES: [string, () => () => IdentityStore][] = [
       return () => openDiskStore({ directory })
     },
   ],
+  [
+    'Secret',
+    () => {
+      const kubernetes = new FakeKubernetes()
+      return () => openSecret(kubernetes.another())
+    },
+  ],
 ]
+
+const openSecret = (kubernetes: FakeKubernetes): IdentityStore =>
+  openSecretStore({
+    kubernetes,
+    secret: { namespace: 'kyma-system', name: 'identity' },
+    caSecret: { namespace: 'istio-system', name: 'ca' },
+    warn: () => undefined,
+    now: () => NOW,
+  })
 
 /** The two answers that nobody can have again (connector.md §6), until they are in the journal. */
 const LOST = [
@@ -382,6 +400,120 @@ describe.each([
       if ((await healAlone(compass, store)) === 'named') await startEnrol(compass, store, 'token-2')
       expect((await store.load())?.identity.runtimeId).toBe('runtime-1')
       await expectTidy(directory)
+    }
+  })
+})
+
+/** An API that is struck before and after each of its calls. */
+function dyingApi(killer: Killer, kubernetes: FakeKubernetes): FakeKubernetes {
+  const dying = kubernetes.another()
+  const label = ({ verb, ref }: { verb: string; ref: { name: string } }): string =>
+    `${verb} ${ref.name}`
+  dying.before = (call) => killer.pass(`before ${label(call)}`)
+  dying.after = (call) => killer.pass(`after ${label(call)}`)
+  return dying
+}
+
+describe('killed at a call of the Kubernetes API', () => {
+  test('a renewal leaves the old or the new identity, whole, and ends renewed by itself', async () => {
+    const boundaries = await atEveryBoundary(async (killer) => {
+      const [compass, kubernetes] = [newCompass(), new FakeKubernetes()]
+      await openSecret(kubernetes.another()).promote(old)
+      compass.time = NOW + 63 * DAY
+      await killedOrDone(startRenew(compass, openSecret(dyingApi(killer, kubernetes)), old))
+      const store = openSecret(kubernetes.another())
+      const loaded = await store.load()
+      expect(loaded?.fallback).toBeUndefined()
+      if (loaded?.identity.fingerprint === old.fingerprint) await startRenew(compass, store, old)
+      expect((await store.load())?.identity.key.equals(keyC.privateKeyPem)).toBe(true)
+      expect(compass.count('sign')).toBeLessThanOrEqual(2)
+    })
+    expect(boundaries).toBeGreaterThanOrEqual(24)
+  })
+
+  test('an enrolment leaves nothing or the new identity, whole, and ends enrolled or named', async () => {
+    const named: string[] = []
+    const boundaries = await atEveryBoundary(async (killer) => {
+      const [compass, kubernetes] = [newCompass(), new FakeKubernetes()]
+      await killedOrDone(startEnrol(compass, openSecret(dyingApi(killer, kubernetes)), 'token-1'))
+      const store = openSecret(kubernetes.another())
+      const loaded = await store.load()
+      expect(loaded?.identity.key.equals(keyB.privateKeyPem) ?? true).toBe(true)
+      if ((await healAlone(compass, store)) === 'named') {
+        named.push(killer.label)
+        await startEnrol(compass, store, 'token-2')
+      }
+      expect((await store.load())?.identity.runtimeId).toBe('runtime-1')
+    })
+    expect(boundaries).toBeGreaterThanOrEqual(28)
+    // Where an answer was there and its write was not: the look before the write, or the write itself was not made.
+    expect(new Set(named)).toEqual(
+      new Set(['before get identity', 'after get identity', 'before patch identity']),
+    )
+  })
+})
+
+describe.each([
+  ['refuses one call', 1, 'before'],
+  ['loses one answer', 1, 'after'],
+  ['is down from one call on for ten', 10, 'before'],
+  ['loses ten answers', 10, 'after'],
+] as const)('a Kubernetes API that %s', (_what, length, moment) => {
+  /** The store of one process that lives on. */
+  const failing = (kubernetes: FakeKubernetes, from: number) => {
+    const client = kubernetes.another()
+    let [step, struck] = [0, false]
+    client[moment] = () => {
+      step += 1
+      if (step < from || step >= from + length) return
+      struck = true
+      throw failure('kubernetes_failed', 'it is down')
+    }
+    return { store: openSecret(client), struck: () => struck }
+  }
+
+  test('costs an enrolment not even its token, as long as the process lives', async () => {
+    for (let from = 1; ; from += 1) {
+      const [compass, kubernetes] = [newCompass(), new FakeKubernetes()]
+      const { store, struck } = failing(kubernetes, from)
+      for (let tries = 0; tries < 40; tries += 1) {
+        const failed = await startEnrol(compass, store, 'token-1').then(
+          () => undefined,
+          (thrown: unknown) => thrown,
+        )
+        if (failed === undefined) break
+        // A token that was about to be sent counts as tried.
+        const wait = failed instanceof AgentError ? failed.retryAfter : undefined
+        compass.time += wait ?? 30 * SECOND
+        if (wait === undefined) expect(failed).toMatchObject({ code: 'kubernetes_failed' })
+      }
+      expect((await openSecret(kubernetes.another()).load())?.identity.runtimeId).toBe('runtime-1')
+      expect(compass.count('configuration')).toBe(1)
+      expect(compass.count('sign')).toBe(1)
+      if (!struck()) break
+    }
+  })
+
+  test('leaves the old identity usable, names itself, and the renewal is done when it is over', async () => {
+    for (let from = 1; ; from += 1) {
+      const [compass, kubernetes] = [newCompass(), new FakeKubernetes()]
+      await openSecret(kubernetes.another()).promote(old)
+      compass.time = NOW + 63 * DAY
+      const { store, struck } = failing(kubernetes, from)
+      for (let tries = 0; tries < 40; tries += 1) {
+        const failed = await startRenew(compass, store, old).then(
+          () => undefined,
+          (thrown: unknown) => thrown,
+        )
+        expect((await openSecret(kubernetes.another()).load())?.fallback).toBeUndefined()
+        if (failed === undefined) break
+        expect(failed).toMatchObject({ code: 'kubernetes_failed', detail: { store: 'identity' } })
+      }
+      const end = await openSecret(kubernetes.another()).load()
+      expect(end?.identity.key.equals(keyC.privateKeyPem)).toBe(true)
+      // The end of the journal may be lost: then this process begins anew with what it has in memory.
+      expect(compass.count('sign')).toBeLessThanOrEqual(2)
+      if (!struck()) break
     }
   })
 })

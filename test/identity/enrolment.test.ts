@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'bun:test'
 import type { ParsedToken } from '../../src/clients/token.ts'
 import { enrol, type EnrolOptions } from '../../src/identity/enrolment.ts'
 import { openMemoryStore } from '../../src/identity/memory.ts'
-import type { IdentityStore } from '../../src/identity/store.ts'
+import { OF_STORE, type IdentityStore } from '../../src/identity/store.ts'
 import { parseCsr } from '../../src/identity/x509.ts'
 import type { Identity } from '../../src/model/identity.ts'
 import { AgentError } from '../../src/model/problem.ts'
@@ -437,12 +437,24 @@ describe('a journal', () => {
   test('of a promotion that was not cleared does not keep a new token from being used', async () => {
     const clearPending = (): Promise<void> =>
       Promise.reject(new AgentError('disk_failed', 'Cannot remove'))
-    await failure(run({ store: { ...store, clearPending } }))
-    const first = (await store.load())?.identity
-    expect((await failure(run())).code).toBe('token_spent')
+    const first = await run({ store: { ...store, clearPending } })
+    expect(await store.loadPending()).toMatchObject({ stage: 'signed' })
     compass.time += HOUR
     const second = await run({ token: T2 })
-    expect(second.fingerprint).not.toBe(first?.fingerprint)
+    expect(second.fingerprint).not.toBe(first.fingerprint)
+  })
+
+  test('of a promotion whose answer was lost ends with what the token brought, and asks for nothing', async () => {
+    const promote = async (identity: Identity): Promise<void> => {
+      await store.promote(identity)
+      throw new AgentError('kubernetes_failed', 'Cannot read the answer', { detail: OF_STORE })
+    }
+    await failure(run({ store: { ...store, promote } }))
+    const calls = compass.calls.length
+    const identity = await run()
+    expect(identity.fingerprint).toBe((await store.load())?.identity.fingerprint ?? '')
+    expect(compass.calls.length).toBe(calls)
+    expect(await store.loadPending()).toBeUndefined()
   })
 
   test('of a renewal that was signed is proved before the token is used', async () => {
