@@ -172,7 +172,8 @@ function show({ status, refused }: Outcome, done: string, json: boolean, asked: 
     note('agent: paused by an operator, so nothing was changed; agent resume ends it')
   else if (problems.length === 0) note(`agent: ${done}`)
   else problems.forEach(printProblem)
-  setExitCode(inVain ? EXIT.person : codeOf(problems, refused !== undefined))
+  const locked = refused?.code === 'already_running'
+  setExitCode(locked ? EXIT.locked : inVain ? EXIT.person : codeOf(problems, refused !== undefined))
 }
 
 /** What concerns the verb: a paused agent has done what was asked for although a label failed. */

@@ -34,7 +34,7 @@ export const PROBLEMS = {
     'make the state directory writable for the user of the agent, on a disk with free space',
   ),
   already_running: stop(
-    'another agent holds this state directory: stop it, or give this one a directory of its own',
+    'another agent is in charge of this state directory or cluster: ask that one, stop it, or give this one a state of its own',
   ),
   listen_failed: stop('choose another address in status.listen, or free the one that is taken'),
 

@@ -1,5 +1,5 @@
 /** A cluster as Kyma has it, a plane, and the program of this repository as drop-in for the Go agent between them. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -109,7 +109,8 @@ export async function openDropIn(kube: Kube, options: Partial<PlaneOptions> = {}
       return one
     },
     run: (args, more = {}) => finish([main, ...args], { ...place, env: { ...env, ...more } }),
-    log: () => readFileSync(join(directory, 'log'), 'utf8'),
+    log: () =>
+      existsSync(join(directory, 'log')) ? readFileSync(join(directory, 'log'), 'utf8') : '',
     async configure(change = {}) {
       const token = change['TOKEN'] ?? (await plane.issueToken()).token
       const [runtime] = plane.landscape.runtimes
