@@ -46,16 +46,19 @@ export function keepInCluster(cluster: Cluster): Keeping {
     foreign,
     now: () => systemClock.now(),
   })
+  const states = openStateSecret({ kubernetes, namespace, prefix, foreign })
   const lease = leaseOf(cluster, async () => {
     // What is wrong with it is shown by whoever needs it.
     await cluster.runtimeId().catch(() => undefined)
     await digestKey.keep()
+    // A term that cannot read it would end the agent, as nothing may be done in ignorance of a pause.
+    await states.load()
     await store.keepCa()
   })
   return {
     store,
     snapshots: openSnapshotSecrets({ kubernetes, namespace, prefix, foreign }),
-    states: openStateSecret({ kubernetes, namespace, prefix, foreign }),
+    states,
     digestKey: digestKey.key,
     ownership: lease,
     look: () => digestKey.load(),
@@ -101,7 +104,11 @@ function leaseOf(
   const { secret } = config.identity
   const look = goAgentLook({
     kubernetes,
-    namespaces: [namespace, ...(secret === undefined ? [] : [secret.namespace])],
+    namespaces: [
+      namespace,
+      ...(secret === undefined ? [] : [secret.namespace]),
+      ...config.targets.flatMap((one) => (one.kind === 'kyma' ? [one.namespace] : [])),
+    ],
     ...(pod === undefined ? {} : { pod }),
     warn: (message) => log.warn(message),
   })
