@@ -1,11 +1,15 @@
-import { afterEach, describe, expect } from 'bun:test'
-import { SECRETS } from '../../src/clients/kubernetes/api.ts'
+import { afterEach, describe, expect, test } from 'bun:test'
+import { COMPASS_CONNECTIONS, SECRETS } from '../../src/clients/kubernetes/api.ts'
+import { landscapeFor, parsed } from '../e2e/support/landscape.ts'
 import { until } from '../e2e/support/program.ts'
 import { kubeForTests, needsKube } from '../kube.ts'
+import { slow } from '../skip.ts'
 import { never, openDropIn } from './support/drop-in.ts'
 import type { DropIn } from './support/drop-in.ts'
 
 const SLOW = 90_000
+/** Takes a real API server, and more than some seconds. */
+const slowly = needsKube === test ? slow : needsKube
 const IDENTITY = 'cluster-client-certificates'
 
 describe('the drop-in for the Go agent', () => {
@@ -19,7 +23,7 @@ describe('the drop-in for the Go agent', () => {
     open = undefined
   })
 
-  needsKube(
+  slowly(
     'lives through its whole life by the Secret of Compass Manager and the CompassConnection alone',
     async () => {
       const kyma = await scene()
@@ -100,7 +104,7 @@ describe('the drop-in for the Go agent', () => {
     SLOW,
   )
 
-  needsKube(
+  slowly(
     'resyncNow fetches at once, and is taken back after the pass',
     async () => {
       const kyma = await scene()
@@ -115,7 +119,7 @@ describe('the drop-in for the Go agent', () => {
     SLOW,
   )
 
-  needsKube(
+  slowly(
     'an expired certificate ends with a new token, without anybody deleting anything',
     async () => {
       const kyma = await scene({ lifetimes: { certificate: 8000 } })
@@ -140,7 +144,7 @@ describe('the drop-in for the Go agent', () => {
     SLOW,
   )
 
-  needsKube(
+  slowly(
     'killed between the signing call and its answer tries that token slowly, and takes a new one at once',
     async () => {
       const kyma = await scene()
@@ -164,7 +168,7 @@ describe('the drop-in for the Go agent', () => {
     SLOW,
   )
 
-  needsKube(
+  slowly(
     'resyncNow with a rejected token asks no more than without',
     async () => {
       const kyma = await scene()
@@ -233,7 +237,57 @@ describe('the drop-in for the Go agent', () => {
     SLOW,
   )
 
-  needsKube(
+  slowly(
+    'deletions that are held name their hash in the CompassConnection, and its annotation releases them',
+    async () => {
+      const kyma = await scene({ landscape: parsed(landscapeFor(['kyma'], 12)) })
+      await kyma.configure()
+      kyma.start()
+      await kyma.untilConnection('it is in step', ({ state }) => state === 'Synchronized')
+      expect(await kyma.applications()).toHaveLength(12)
+      kyma.plane.edit(({ applications }) => applications.splice(2))
+      const { conditions } = await kyma.untilConnection('they are held', (seen) =>
+        seen.conditions.includes('"held"'),
+      )
+      const [hash = ''] = /(?<="hash":")[0-9a-f]{12}/.exec(conditions) ?? []
+      expect(await kyma.applications()).toHaveLength(12)
+      const approve = 'runtime-agent.kyma-project.io/approve'
+      await kyma.patchConnection({ metadata: { annotations: { [approve]: hash } } })
+      await until('they are gone', async () => (await kyma.applications()).length === 2)
+      await kyma.untilConnection(
+        'it says so',
+        (seen) => seen.conditions.includes(`${hash}: done`) && !seen.conditions.includes('"held"'),
+      )
+      const found = await kube().client.get(
+        COMPASS_CONNECTIONS,
+        { name: 'compass-connection' },
+        never,
+      )
+      expect(found?.metadata.annotations).not.toHaveProperty([approve])
+    },
+    SLOW,
+  )
+
+  slowly(
+    'a Director that takes longer than half a minute is waited for',
+    async () => {
+      const kyma = await scene()
+      await kyma.plane.set({ delay: { value: 32_000, operation: 'applications', count: 1 } })
+      await kyma.configure()
+      kyma.start()
+      const synced = await kyma.untilConnection(
+        'it is in step',
+        ({ state }) => state === 'Synchronized',
+        60_000,
+      )
+      expect(synced.synchronization).not.toHaveProperty('error')
+      expect(kyma.calls('applications')).toBeGreaterThanOrEqual(1)
+      expect(kyma.log()).not.toContain('timed_out')
+    },
+    SLOW,
+  )
+
+  slowly(
     'commands work in the pod as they do beside an agent.yaml',
     async () => {
       const kyma = await scene()
