@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { landscapeOf } from '../../../src/devplane/landscape.ts'
-import type { Landscape } from '../../../src/devplane/landscape.ts'
+import type { Landscape, LandscapeDefinition } from '../../../src/devplane/landscape.ts'
 import { makeLandscape } from '../../../src/devplane/landscape-generator.ts'
 import type { LandscapeSize } from '../../../src/devplane/landscape-generator.ts'
 import { openPlane } from '../../../src/devplane/plane.ts'
@@ -19,7 +19,10 @@ export const NAMESPACE = 'kyma-system'
 
 export type Sizes = Pick<LandscapeSize, 'applications' | 'bundles' | 'apis' | 'events'>
 
-/** Half of the bundles with credentials, as those on which the Go agent was measured. */
+/**
+ * Half of the bundles with credentials, and texts so short that the answers of the Director are as large as those on
+ * which the Go agent was measured.
+ */
 export function halfWithCredentials(sizes: Sizes): Landscape {
   const { applications } = makeLandscape(sizes)
   return landscapeOf(
@@ -27,11 +30,16 @@ export function halfWithCredentials(sizes: Sizes): Landscape {
       ...application,
       bundles: application.bundles.map((bundle, b) => {
         const { id } = bundle
+        const [apis, events] = [bundle.apis.map(shortened), bundle.events.map(shortened)]
         const credential = { type: 'basic', username: id, password: `password of ${id}` } as const
-        return { ...bundle, auth: (a + b) % 2 === 0 ? { credential } : undefined }
+        return { ...bundle, apis, events, auth: (a + b) % 2 === 0 ? { credential } : undefined }
       }),
     })),
   )
+}
+
+function shortened<D extends LandscapeDefinition>(definition: D): D {
+  return { ...definition, description: definition.name }
 }
 
 /** How many objects a target makes of that. */
@@ -44,12 +52,10 @@ export function objectsOf(kind: Kind, { applications }: Landscape): number {
 /** The executable beside a plane and an API server, set up for one target. */
 export type ClusterBench = {
   kube: Kube
-  /** The agent asks every so many milliseconds. */
-  interval: number
   /** What the plane serves from now on. */
   serve(landscape: Landscape): void
-  /** Answered requests to the Director so far, and how many bytes the last one had. */
-  fetches(): { count: number; bytes: number }
+  /** Pages of applications that the Director gave so far. */
+  pages(): { count: number; bytes: number }
   /** Calls of the agent to the API server since they were forgotten last. */
   calls(): AuditEntry[]
   forget(): void
@@ -75,11 +81,12 @@ export async function openCluster({
   const home = mkdtempSync(join(tmpdir(), 'agent-bench-'))
   const kube = await startKube()
   await kube.namespace(NAMESPACE)
-  let fetches = { count: 0, bytes: 0 }
+  let pages = { count: 0, bytes: 0 }
   const plane = await openPlane({
     landscape: landscapeOf([]),
     onEvent: ({ operations, bytes }) => {
-      if (operations.includes('applications')) fetches = { count: fetches.count + 1, bytes }
+      if (operations.includes('applications'))
+        pages = { count: pages.count + 1, bytes: pages.bytes + bytes }
     },
   })
   const proxy = latency === undefined ? undefined : await delayingProxy(kube.url, latency)
@@ -102,9 +109,8 @@ export async function openCluster({
     kube.auditLog(mark).filter(({ userAgent }) => /^runtime-agent\/(?!test)/.test(userAgent))
   return {
     kube,
-    interval,
     serve: (landscape) => plane.replace(landscape),
-    fetches: () => fetches,
+    pages: () => pages,
     calls,
     quiet: async (length, limit = 120_000) => {
       const end = performance.now() + limit
