@@ -4,13 +4,21 @@
  */
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { openSnapshotSecrets, openStateSecret } from '../../src/agent/state-secrets.ts'
-import { APPLICATIONS, LEASES, PODS, type Kubernetes } from '../../src/clients/kubernetes/api.ts'
+import {
+  APPLICATIONS,
+  LEASES,
+  PODS,
+  SECRETS,
+  type Kubernetes,
+} from '../../src/clients/kubernetes/api.ts'
 import { openLease } from '../../src/clients/kubernetes/lease.ts'
 import { makeLandscape } from '../../src/devplane/landscape-generator.ts'
 import { openSecretDigestKey } from '../../src/identity/secret-digest-key.ts'
 import { openSecretStore } from '../../src/identity/secret.ts'
 import { goAgentLook } from '../../src/kyma/go-agent.ts'
+import { toBase64 } from '../../src/runtime/base64.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
+import { splitPem, toPkcs1 } from '../../src/runtime/keys.ts'
 import { openLog } from '../../src/runtime/log.ts'
 import { openKyma } from '../../src/targets/kyma.ts'
 import { needsKube, startKube, type AuditEntry, type Kube } from '../kube.ts'
@@ -268,6 +276,35 @@ describe('two replicas', () => {
     await kube.client.remove(PODS, { namespace: NAMESPACE, name: 'go-1' }, {}, signal)
     await run()
     await until(agent, ({ standby, why }) => standby && why.startsWith('the Go agent runs'))
+    await agent.stop()
+  })
+})
+
+describe('an identity that somebody else renewed', () => {
+  needsKube('is kept, and taken over with all else that is to be known anew', async () => {
+    const kube = await cluster()
+    await using world = await World.open(LANDSCAPE, { clock: new LoopClock(Date.now()) })
+    await kube.client.remove(SECRETS, SECRET, {}, signal)
+    const { agent, log } = await replica(world, kube, 'replica-d', await world.token())
+    const before = await until(agent, inStep)
+    // As the Go agent writes it: its three keys, and nothing else.
+    const { key, chain, fingerprint } = await world.identity()
+    const data = {
+      key: toBase64(toPkcs1(key).reveal()),
+      crt: toBase64(splitPem(chain)[0] ?? ''),
+      crtChain: toBase64(chain),
+    }
+    await kube.client.merge(SECRETS, SECRET, { data }, signal)
+    await agent.ask({ kind: 'renew' })
+    const after = await until(
+      agent,
+      ({ standby, identity }) => !standby && identity?.fingerprint === fingerprint,
+    )
+    expect(after.identity?.fingerprint).not.toBe(before.identity?.fingerprint)
+    expect(log.join('\n')).toContain('the identity in it was changed by somebody else')
+    const found = await kube.client.get(SECRETS, SECRET, signal)
+    expect(found?.['data']).toMatchObject(data)
+    await until(agent, inStep)
     await agent.stop()
   })
 })
