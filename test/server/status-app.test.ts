@@ -23,6 +23,17 @@ describe('the status endpoint', () => {
     expect((await open(statusFixture(), fixtureNow - 4 * MINUTE)('/livez')).status).toBe(503)
   })
 
+  test('answers the probes of the Go agent with a word on how it is', async () => {
+    const troubled = statusFixture({ problems: [refusedProblem], why: 'waits for a token' })
+    const answer = await open(troubled)('/healthz')
+    expect([answer.status, await answer.text()]).toEqual([
+      200,
+      'ok, idle: waits for a token; problems: 1\n',
+    ])
+    expect((await open(undefined)('/healthz')).status).toBe(200)
+    expect((await open(troubled, fixtureNow - 4 * MINUTE)('/healthz')).status).toBe(503)
+  })
+
   test('is alive before there is anything to report, but not ready', async () => {
     expect((await open(undefined)('/livez')).status).toBe(200)
     expect((await open(undefined)('/readyz')).status).toBe(503)
