@@ -37,10 +37,30 @@ export async function runLoop(deps: Deps, signal: AbortSignal): Promise<void> {
     const owned = await standBy(deps, signal)
     if (owned === undefined) return
     try {
-      await live(deps, await openMemory(deps), { signal, lost: owned.lost })
+      const memory = await learn(deps)
+      if (memory !== undefined) {
+        await live(deps, memory, { signal, lost: owned.lost })
+        continue
+      }
     } finally {
       await owned.release()
     }
+    await deps.clock.sleep(LEARN_AGAIN, signal)
+  }
+}
+
+/** A store that did not answer is asked again after this. */
+const LEARN_AGAIN: Duration = 5 * SECOND
+
+/** What the last run knew; undefined: it cannot be told just now, and nothing may be done in ignorance of it. */
+async function learn(deps: Deps): Promise<Memory | undefined> {
+  try {
+    return await openMemory(deps)
+  } catch (thrown) {
+    if (!(thrown instanceof AgentError) || thrown.class !== 'retry') throw thrown
+    const { message, code, hint } = thrown
+    deps.log.warn(`not in charge yet: ${message}`, { code, hint })
+    return undefined
   }
 }
 

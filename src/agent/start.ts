@@ -36,7 +36,11 @@ export function blankMemory(deps: Deps): Memory {
   }
 }
 
-/** Learns again what the last run knew. What cannot be read is a problem to show: the agent starts all the same. */
+/**
+ * Learns again what the last run knew. What cannot be read is a problem to show: the agent starts all the same.
+ *
+ * @throws AgentError of a store that only does not answer just now: an identity that was not read is not absent
+ */
 export async function openMemory(deps: Deps): Promise<Memory> {
   const loaded = await readable(() => deps.store.load())
   const pending = await readable(() => deps.store.loadPending())
@@ -72,7 +76,7 @@ async function readable<T>(read: () => Promise<T>): Promise<{ value?: T; problem
   try {
     return { value: await read() }
   } catch (thrown) {
-    if (!(thrown instanceof AgentError)) throw thrown
+    if (!(thrown instanceof AgentError) || thrown.class === 'retry') throw thrown
     return { problem: thrown.toProblem() }
   }
 }
