@@ -79,7 +79,7 @@ export const BINDING_KEYS: readonly string[] = [
   ...['ucl-application-id', 'ucl-bundle-id', REVISION, DESCRIPTOR],
 ]
 
-/** The BTP descriptor of a binding: tells @sap/xsenv which keys are JSON. */
+/** @testing The BTP descriptor of a binding: tells @sap/xsenv which keys are JSON. */
 export function descriptor(entries: readonly BindingEntry[]): string {
   const of = ({ key, format }: BindingEntry): object => ({ name: key, format })
   return JSON.stringify({

@@ -9,10 +9,10 @@ import { mapConcurrently } from './concurrent.ts'
 
 /** Marks of what this agent makes in a cluster (reference/kubernetes.md §9); the prefix stays for ever. */
 export const PREFIX = 'runtime-agent.kyma-project.io'
-export const MANAGED_BY = 'app.kubernetes.io/managed-by'
+const MANAGED_BY = 'app.kubernetes.io/managed-by'
 export const MANAGER = 'runtime-agent'
-export const RUNTIME_ID = `${PREFIX}/runtime-id`
-export const AGENT = `${PREFIX}/agent`
+const RUNTIME_ID = `${PREFIX}/runtime-id`
+const AGENT = `${PREFIX}/agent`
 export const SOURCE = `${PREFIX}/source`
 export const HASH = `${PREFIX}/hash`
 export const ORPHANED_SINCE = `${PREFIX}/orphaned-since`

@@ -1,4 +1,4 @@
-/** Requests in flight at most, for one target. */
+/** @testing Requests in flight at most, for one target. */
 export const CONCURRENT = 16
 
 /**

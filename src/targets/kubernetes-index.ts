@@ -13,7 +13,7 @@ export type IndexOptions = { kubernetes: Kubernetes; namespace: string }
 const KEY = 'bindings.json'
 
 /** `runtime-agent-bindings`, or `runtime-agent-<agent>-bindings` of an agent with a name. */
-export function indexName(agent: string): string {
+function indexName(agent: string): string {
   return agent === 'default' ? 'runtime-agent-bindings' : `runtime-agent-${agent}-bindings`
 }
 
