@@ -1,10 +1,11 @@
 import { load } from 'js-yaml'
-import { writeFileSync } from 'node:fs'
+import { chmodSync, writeFileSync } from 'node:fs'
 import { SECRETS } from '../../src/clients/kubernetes/api.ts'
 import { openPlane } from '../../src/devplane/plane.ts'
 import type { Plane } from '../../src/devplane/plane.ts'
 import { openHome } from '../e2e/support/agent-home.ts'
 import type { Agent, AgentHome } from '../e2e/support/agent-home.ts'
+import type { StartOptions } from '../e2e/support/program.ts'
 import { landscapeFor, parsed } from '../e2e/support/landscape.ts'
 import type { Kube } from '../kube.ts'
 import { ROOT } from '../source.ts'
@@ -15,7 +16,8 @@ import { ofKind, overlay } from './overlays.ts'
 export type Scene = {
   plane: Plane
   homes: AgentHome[]
-  start(): Agent
+  /** `wrap` and `program` as for any program; `change` of agent.yaml. */
+  start(options?: Partial<StartOptions>, change?: Record<string, unknown>): Agent
   close(): Promise<void>
 }
 
@@ -38,9 +40,11 @@ export async function openScene(kube: Kube, name: 'standalone' | 'sidecar'): Pro
   return {
     plane,
     homes,
-    start() {
+    start(options = {}, change = {}) {
       const home = openHome({})
       homes.push(home)
+      // For an agent of another user, too.
+      chmodSync(home.directory, 0o755)
       writeFileSync(home.path('ca.pem'), plane.caPem)
       // What a pod has elsewhere: places, the address of the API server, and time to wait.
       home.configure({
@@ -54,8 +58,10 @@ export async function openScene(kube: Kube, name: 'standalone' | 'sidecar'): Pro
         ),
         kubernetes: { kubeconfig },
         status: { listen: 'off' },
+        ...change,
       })
-      const agent = home.start({ wrap: [process.execPath], program: `${ROOT}src/main.ts` })
+      const program = { wrap: [process.execPath], program: `${ROOT}src/main.ts` }
+      const agent = home.start({ ...program, ...options })
       agents.push(agent)
       return agent
     },
