@@ -12,12 +12,15 @@ import { openDropIn } from '../kyma/support/drop-in.ts'
 import type { Connection } from '../kyma/support/drop-in.ts'
 import { openScene } from './agents.ts'
 import { ACCOUNTS, callsOf, install, needsCluster } from './cluster.ts'
+import { slow } from '../skip.ts'
 import { agentOf, ofKind, overlay, podOf } from './overlays.ts'
 import type { Overlay } from './overlays.ts'
 
 setDefaultTimeout(120_000)
 
 const { signal } = new AbortController()
+/** Each of them takes some seconds, one a takeover. */
+const life = process.env['AGENT_TEST_FAST'] === undefined ? needsCluster : slow
 const kube = kubeForTests()
 if (findEnvtest() !== undefined && findKustomize() !== undefined)
   beforeAll(() => install(kube()), 60_000)
@@ -42,7 +45,7 @@ const namesIn = async (namespace: string): Promise<string[]> => {
 }
 
 describe('with the rights of its overlay alone', () => {
-  needsCluster('the agent of standalone lives, and its second replica takes over', async () => {
+  life('the agent of standalone lives, and its second replica takes over', async () => {
     const scene = await openScene(kube(), 'standalone')
     open.push(scene)
     const first = scene.start()
@@ -82,66 +85,58 @@ describe('with the rights of its overlay alone', () => {
     expectNoRefusal('standalone')
   })
 
-  needsCluster(
-    'the agent of sidecar makes its files anew in each pod, also without Compass',
-    async () => {
-      const scene = await openScene(kube(), 'sidecar')
-      open.push(scene)
-      const bindings = (): string[] => {
-        const path = scene.homes.at(-1)!.path('out', 'current', 'bindings')
-        return existsSync(path) ? readdirSync(path).sort() : []
-      }
-      const first = scene.start()
-      const names = await until(
-        'all bindings are there',
-        () => bindings().length === 4 && bindings(),
-      )
-      await first.stop()
-      await scene.plane.close()
-      scene.start()
-      await until('all bindings are there again', () => bindings().length === 4)
-      expect(bindings()).toEqual(names)
-      expectNoRefusal('sidecar')
-    },
-  )
+  life('the agent of sidecar makes its files anew in each pod, also without Compass', async () => {
+    const scene = await openScene(kube(), 'sidecar')
+    open.push(scene)
+    const bindings = (): string[] => {
+      const path = scene.homes.at(-1)!.path('out', 'current', 'bindings')
+      return existsSync(path) ? readdirSync(path).sort() : []
+    }
+    const first = scene.start()
+    const names = await until('all bindings are there', () => bindings().length === 4 && bindings())
+    await first.stop()
+    await scene.plane.close()
+    scene.start()
+    await until('all bindings are there again', () => bindings().length === 4)
+    expect(bindings()).toEqual(names)
+    expectNoRefusal('sidecar')
+  })
 
-  needsCluster(
-    'the agent of kyma-drop-in lives, renews, enrols again, and disconnects',
-    async () => {
-      const kyma = await openDropIn(kube())
-      open.push(kyma)
-      const [deployment] = ofKind(overlay('kyma-drop-in'), 'Deployment')
-      const given = agentOf(podOf(deployment!)).env ?? []
-      const places = ['APP_HEALTH_PORT', 'RUNTIME_AGENT_DIRECTORY']
-      const env = Object.fromEntries(
-        given.filter(({ name }) => !places.includes(name)).map(({ name, value }) => [name, value]),
-      )
-      const kubeconfig = await kube().kubeconfigOf(ACCOUNTS['kyma-drop-in'])
-      await kyma.configure()
-      const agent = kyma.start(env, kubeconfig)
-      const isGood = ({ state }: Connection): boolean => state === 'Synchronized'
-      const synced = await kyma.untilConnection('it is in step', isGood)
-      expect(await kyma.applications()).toHaveLength(2)
-      const ca = { namespace: 'istio-system', name: 'kyma-gateway-certs-cacert' }
-      expect(await kube().client.get(SECRETS, ca, signal)).toBeDefined()
+  life('the agent of kyma-drop-in lives, renews, enrols again, and disconnects', async () => {
+    const kyma = await openDropIn(kube())
+    open.push(kyma)
+    const [deployment] = ofKind(overlay('kyma-drop-in'), 'Deployment')
+    const given = agentOf(podOf(deployment!)).env ?? []
+    const places = ['APP_HEALTH_PORT', 'RUNTIME_AGENT_DIRECTORY']
+    const env = Object.fromEntries(
+      given.filter(({ name }) => !places.includes(name)).map(({ name, value }) => [name, value]),
+    )
+    const kubeconfig = await kube().kubeconfigOf(ACCOUNTS['kyma-drop-in'])
+    await kyma.configure()
+    const agent = kyma.start(env, kubeconfig)
+    const isGood = ({ state }: Connection): boolean => state === 'Synchronized'
+    await kyma.untilConnection('it is in step', isGood)
+    expect(await kyma.applications()).toHaveLength(2)
+    const ca = { namespace: 'istio-system', name: 'kyma-gateway-certs-cacert' }
+    expect(await kube().client.get(SECRETS, ca, signal)).toBeDefined()
 
-      await kyma.patchConnection({ spec: { refreshCredentialsNow: true, resyncNow: true } })
-      const renewed = await kyma.untilConnection(
-        'it has renewed',
-        (seen) => isGood(seen) && seen.connection.renewed !== synced.connection.renewed,
-      )
-      await kyma.configure()
-      await kyma.removeConnection()
-      await kyma.untilConnection(
-        'it has enrolled again',
-        (seen) => isGood(seen) && seen.uid !== renewed.uid,
-      )
-      await agent.stop()
+    await kyma.patchConnection({ spec: { refreshCredentialsNow: true, resyncNow: true } })
+    await until('it has renewed', () => kyma.calls('sign') === 2)
+    const renewed = await kyma.untilConnection(
+      'both wishes are granted',
+      (seen) => isGood(seen) && !seen.spec.refreshCredentialsNow && !seen.spec.resyncNow,
+    )
+    await kyma.configure()
+    await kyma.removeConnection()
+    await kyma.untilConnection(
+      'it has enrolled again',
+      (seen) => isGood(seen) && seen.uid !== renewed.uid,
+    )
+    await agent.stop()
 
-      const { code, err } = await kyma.run(['disconnect'], { ...env, KUBECONFIG: kubeconfig })
-      expect([code, err]).toEqual([0, expect.any(String)])
-      expect(await kyma.connection()).toBeUndefined()
-      expectNoRefusal('kyma-drop-in')
-    },
-  )
+    const { code, err } = await kyma.run(['disconnect'], { ...env, KUBECONFIG: kubeconfig })
+    expect([code, err]).toEqual([0, expect.any(String)])
+    expect(await kyma.connection()).toBeUndefined()
+    expectNoRefusal('kyma-drop-in')
+  })
 })
