@@ -47,13 +47,16 @@ export function keepInCluster(cluster: Cluster): Keeping {
     now: () => systemClock.now(),
   })
   const states = openStateSecret({ kubernetes, namespace, prefix, foreign })
-  const lease = leaseOf(cluster, async () => {
-    // What is wrong with it is shown by whoever needs it.
-    await cluster.runtimeId().catch(() => undefined)
-    await digestKey.keep()
-    // A term that cannot read it would end the agent, as nothing may be done in ignorance of a pause.
-    await states.load()
-    await store.keepCa()
+  const lease = leaseOf(cluster, {
+    async prepare() {
+      // What is wrong with it is shown by whoever needs it.
+      await cluster.runtimeId().catch(() => undefined)
+      await digestKey.keep()
+      // A term that cannot read it would end the agent, as nothing may be done in ignorance of a pause.
+      await states.load()
+      await store.keepCa()
+    },
+    tend: () => store.tend(),
   })
   return {
     store,
@@ -71,7 +74,7 @@ export function keepInCluster(cluster: Cluster): Keeping {
  * cluster.
  */
 export function alsoByLease(keeping: Keeping, cluster: Leased): Keeping {
-  const lease = leaseOf(cluster, () => Promise.resolve())
+  const lease = leaseOf(cluster, {})
   const ownership: Ownership = {
     async acquire(signal, waiting) {
       const lock = await keeping.ownership.acquire(signal, waiting)
@@ -97,7 +100,7 @@ type Leased = Pick<Cluster, 'kubernetes' | 'config' | 'log'>
 
 function leaseOf(
   { kubernetes, config, log }: Leased,
-  prepare: () => Promise<void>,
+  duties: { prepare?: () => Promise<void>; tend?: () => Promise<void> },
 ): LeaseOwnership {
   const pod = podName()
   const namespace = namespaceOf(kubernetes, config)
@@ -121,7 +124,7 @@ function leaseOf(
     log,
     ...(isOfKyma(config) ? { hindrance: look } : {}),
     rights: rightsOf(kubernetes, config),
-    prepare,
+    ...duties,
   })
 }
 

@@ -5,7 +5,6 @@ import {
   type SecretName,
   type SecretTexts,
 } from '../clients/kubernetes/secrets.ts'
-import type { Identity } from '../model/identity.ts'
 import { toAgentError, type Problem } from '../model/problem.ts'
 import { splitPem } from '../runtime/keys.ts'
 
@@ -14,8 +13,8 @@ const KEY = 'cacert'
 
 /** The Secret that others read the authorities of our certificate from. It is not needed for anything that we do. */
 export type CaSecret = {
-  /** Writes the issuers of this identity when they are not among those that are there. Never throws. */
-  keep(identity: Identity): Promise<void>
+  /** Writes the issuers of this chain (PEM) when they are not among those that are there. Never throws. */
+  keep(chain: string): Promise<void>
   /** Why they are not there. */
   problem(): Problem | undefined
 }
@@ -35,9 +34,9 @@ export function openCaSecret({ kubernetes, caSecret, warn }: CaSecretOptions): C
   let problem: Problem | undefined
   return {
     problem: () => problem,
-    async keep(identity) {
+    async keep(chain) {
       if (caSecret === undefined) return
-      const issuers = splitPem(identity.chain).slice(1)
+      const issuers = splitPem(chain).slice(1)
       if (issuers.length === 0) return
       const change = (texts: SecretTexts | undefined): SecretChange | undefined => {
         const there = new Set(splitPem(texts?.get(KEY) ?? ''))

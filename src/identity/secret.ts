@@ -52,6 +52,11 @@ export type SecretStoreOptions = {
 export type SecretStore = IdentityStore & {
   /** Brings the CA Secret in step with the identity, also after somebody deleted it. For the owner; never throws. */
   keepCa(): Promise<void>
+  /**
+   * Writes the identity in use again when somebody has removed or damaged it, and finds out when there is another one.
+   * For the owner, now and then; never throws.
+   */
+  tend(): Promise<void>
   /** What is wrong with the CA Secret. */
   caProblem(): Problem | undefined
 }
@@ -73,20 +78,35 @@ export function identityRights({ namespace, name }: SecretName): Access[] {
 export function openSecretStore(options: SecretStoreOptions): SecretStore {
   const foreign = (what: string): AgentError => changedBySomebody(options, what)
   const journal = openSecretJournal({ ...options, foreign })
-  const kept: Kept = { options, journal, current: undefined, foreign }
+  const kept: Kept = {
+    options,
+    journal,
+    current: undefined,
+    inUse: undefined,
+    writing: false,
+    foreign,
+  }
   const ca = openCaSecret(options)
   const keepCa = async (): Promise<void> => {
-    const loaded = await load(kept).catch(() => undefined)
-    if (loaded !== undefined) await ca.keep(loaded.identity)
+    const { kubernetes, secret } = options
+    const texts = await readSecret(kubernetes, secret, signal).catch(() => undefined)
+    const chain = texts?.get(KEYS.chain)
+    if (chain !== undefined) await ca.keep(chain)
   }
   return {
     keepCa,
+    async tend() {
+      // What cannot be asked now is asked again.
+      await restore(kept).catch(() => undefined)
+      await keepCa()
+    },
     caProblem: () => ca.problem(),
     load: () => marked(() => load(kept)),
     promote: async (identity) => {
       verifyIdentity(identity)
-      await marked(() => promote(kept, identity))
-      await ca.keep(identity)
+      kept.writing = true
+      await marked(() => promote(kept, identity)).finally(() => (kept.writing = false))
+      await ca.keep(identity.chain)
     },
     forget: () => marked(() => forget(kept)),
     check: () => marked(() => check(kept)),
@@ -102,6 +122,10 @@ type Kept = {
   journal: SecretJournal
   /** What the current identity was when we last read or wrote it; `value` undefined: there was none. */
   current: { value: string | undefined } | undefined
+  /** What was loaded or promoted last. */
+  inUse: Identity | undefined
+  /** What is read meanwhile says nothing. */
+  writing: boolean
   foreign: (what: string) => AgentError
 }
 
@@ -118,6 +142,13 @@ async function marked<T>(work: () => Promise<T>): Promise<T> {
 }
 
 async function load(kept: Kept): Promise<LoadedIdentity | undefined> {
+  kept.inUse = undefined
+  const loaded = await read(kept)
+  kept.inUse = loaded?.identity
+  return loaded
+}
+
+async function read(kept: Kept): Promise<LoadedIdentity | undefined> {
   const { kubernetes, secret } = kept.options
   const texts: SecretTexts = (await readSecret(kubernetes, secret, signal)) ?? new Map()
   kept.current = { value: digestOfCurrent(texts) }
@@ -162,6 +193,38 @@ async function promote(kept: Kept, identity: Identity): Promise<void> {
   }
   await changeSecret(kubernetes, secret, change, signal)
   kept.current = { value: digestOfCurrent(new Map(Object.entries(written).map(asText))) }
+  kept.inUse = identity
+}
+
+/** A pod that ends before its next renewal would leave nothing behind. */
+async function restore(kept: Kept): Promise<void> {
+  const { inUse, options } = kept
+  const { kubernetes, secret, warn } = options
+  if (inUse === undefined || hasChanged(kept, inUse)) return
+  const texts: SecretTexts = (await readSecret(kubernetes, secret, signal)) ?? new Map()
+  const value = digestOfCurrent(texts)
+  if (value === kept.current?.value || hasChanged(kept, inUse)) return
+  const there = usable(texts, await legacyFacts(kept, texts))
+  if (there === undefined) {
+    await promote(kept, inUse)
+    const message = `The identity in ${nameOf(secret)} was removed or damaged by somebody: it was written again`
+    const hint = 'agent disconnect is the way to end it'
+    warn(problem('identity_unreadable', message, { hint }))
+  } else if (there.fingerprint === inUse.fingerprint) kept.current = { value }
+  else kept.foreign('the identity')
+}
+
+/** Whether what was read a moment ago may be of another time than what we know. */
+function hasChanged({ writing, inUse }: Kept, then: Identity): boolean {
+  return writing || inUse !== then
+}
+
+function usable(texts: SecretTexts, legacy: Facts | undefined): Identity | undefined {
+  try {
+    return readCurrent(texts, legacy)
+  } catch {
+    return undefined
+  }
 }
 
 function asText([key, text]: [string, string | null]): [string, string] {
@@ -179,11 +242,8 @@ function assertOursToReplace(
 ): void {
   const value = digestOfCurrent(texts)
   if (kept.current === undefined || value === undefined || value === kept.current.value) return
-  try {
-    if (readCurrent(texts, legacy).fingerprint === identity.fingerprint) return
-  } catch {
-    return
-  }
+  const there = usable(texts, legacy)
+  if (there === undefined || there.fingerprint === identity.fingerprint) return
   throw kept.foreign('the identity')
 }
 
@@ -203,6 +263,7 @@ async function forget(kept: Kept): Promise<void> {
   }
   await changeSecret(kubernetes, secret, change, signal)
   kept.current = { value: undefined }
+  kept.inUse = undefined
   kept.journal.forgotten()
 }
 

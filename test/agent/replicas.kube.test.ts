@@ -277,6 +277,7 @@ describe('two replicas', () => {
     await run()
     await until(agent, ({ standby, why }) => standby && why.startsWith('the Go agent runs'))
     await agent.stop()
+    await kube.client.remove(PODS, { namespace: NAMESPACE, name: 'go-1' }, {}, signal)
   })
 })
 

@@ -118,7 +118,9 @@ needsKube(
     for (let round = 0; round < 5; round += 1) {
       const [one, two] = [open(), open()]
       await Promise.all([one.load(), two.load()])
-      const [left, right] = round % 2 === 0 ? [second, third] : [first, second]
+      const chain = (await read()).texts['crtChain']
+      const [left, right] = [first, second, third].filter((one) => one.chain !== chain)
+      if (left === undefined || right === undefined) throw new Error('another identity is there')
       const settled = await Promise.allSettled([one.promote(left), two.promote(right)])
       const codes = settled.map((one) =>
         one.status === 'fulfilled' ? '' : String(one.reason.code),

@@ -472,6 +472,68 @@ test('killed before or after any call, the old or the new identity is usable', a
   }
 })
 
+describe('the Secret of an agent in charge', () => {
+  test.each([
+    ['removed', null],
+    ['emptied', { key: null, crt: null, crtChain: null }],
+    ['damaged', { key: 'garbage' }],
+  ])('that somebody has %s is written again, and that is said', async (_, values) => {
+    const { open, kubernetes, put, texts, warned } = scene()
+    const store = open()
+    await store.promote(first)
+    await store.tend()
+    expect(warned).toEqual([])
+    if (values === null) await kubernetes.another().remove(SECRETS, SECRET, {})
+    else await put(values)
+    await store.tend()
+    expect(texts()).toMatchObject(byGoAgent(first))
+    expect(warned).toMatchObject([{ code: 'identity_unreadable' }])
+    expect((await open().load())?.fallback).toBeUndefined()
+    await store.tend()
+    expect(warned).toHaveLength(1)
+  })
+
+  test('in which another identity has come says so, and keeps it', async () => {
+    const { open, put, texts, foreign, warned } = scene()
+    const store = open()
+    await store.promote(first)
+    await put(byGoAgent(second))
+    await store.tend()
+    expect(foreign).toHaveLength(1)
+    expect(warned).toEqual([])
+    expect(texts()).toMatchObject(byGoAgent(second))
+  })
+
+  test('that was disconnected, or never loaded, stays empty', async () => {
+    const { open, texts, kubernetes } = scene()
+    const store = open()
+    await store.promote(first)
+    await store.forget()
+    await store.tend()
+    expect(texts()).toEqual({})
+    await store.promote(second)
+    await kubernetes.another().remove(SECRETS, SECRET, {})
+    await store.load()
+    await store.tend()
+    await open().tend()
+    expect(texts()).toEqual({})
+  })
+
+  test('is not read while it is being written, and not when the API server is down', async () => {
+    const { open, kubernetes, foreign } = scene()
+    const store = open()
+    await store.promote(first)
+    kubernetes.after = async ({ verb }) => {
+      if (verb === 'patch') await store.tend()
+    }
+    await store.promote(second)
+    kubernetes.after = () => undefined
+    expect(foreign).toEqual([])
+    kubernetes.before = () => Promise.reject(failure('kubernetes_failed', 'it is down'))
+    await store.tend()
+  })
+})
+
 describe('the CA Secret', () => {
   test('gets the issuers, keeps its other keys, and is not written again', async () => {
     const { open, texts, put, writes } = scene()

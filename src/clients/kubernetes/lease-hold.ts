@@ -1,5 +1,5 @@
 import { AgentError, toAgentError } from '../../model/problem.ts'
-import { SECOND, type Duration } from '../../model/time.ts'
+import { MINUTE, SECOND, type Duration } from '../../model/time.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Log } from '../../runtime/log.ts'
 import { releaseLease, renewLease, type Held, type LeaseWriter } from './lease-record.ts'
@@ -12,6 +12,7 @@ const HOLD_FOR: Duration = 10 * SECOND
 /** A call that hangs must leave time for another one. */
 const CALL: Duration = 4 * SECOND
 const LOOK_EVERY: Duration = 10 * SECOND
+const TEND_EVERY: Duration = 5 * MINUTE
 
 export type HoldScene = {
   clock: Clock
@@ -20,6 +21,7 @@ export type HoldScene = {
   log: Log
   writer: LeaseWriter
   hindrance?: (signal: AbortSignal) => Promise<string | undefined>
+  tend?: () => Promise<void>
 }
 
 export type LeaseOwned = { lost: AbortSignal; release(): Promise<void> }
@@ -83,6 +85,7 @@ export function hold(scene: HoldScene, first: Held & { since: Moment }): Term {
     keepRenewing(scene, kept, over.signal, lose),
     watchTime(scene, kept, over.signal, lose),
     keepLooking(scene, over.signal, lose),
+    keepTending(scene, over.signal),
   ]
   const release = async (): Promise<void> => {
     over.abort()
@@ -149,5 +152,13 @@ async function keepLooking(
     // What cannot be asked now is asked again.
     const why = await hindrance(over).catch(() => undefined)
     if (why !== undefined) lose(why)
+  }
+}
+
+async function keepTending({ tend, clock }: HoldScene, over: AbortSignal): Promise<void> {
+  while (tend !== undefined) {
+    await clock.sleep(TEND_EVERY, over)
+    if (over.aborted) return
+    await tend().catch(() => undefined)
   }
 }

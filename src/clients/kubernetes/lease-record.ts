@@ -8,7 +8,7 @@ import { LEASES, type Access, type KubeObject, type Kubernetes, type Ref } from 
  */
 
 /** So long after its latest renewal a Lease may be taken from its holder. */
-export const LEASE_DURATION: Duration = 15 * SECOND
+const LEASE_DURATION: Duration = 15 * SECOND
 
 /** A Lease as we took or renewed it: `version` is what the next write must find. */
 export type Held = { version: string; transitions: number }

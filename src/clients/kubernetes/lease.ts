@@ -39,6 +39,8 @@ export type LeaseOptions = {
   rights?: readonly Access[]
   /** Done each time after the Lease was taken; as long as it throws, this agent is not in charge. */
   prepare?: (signal: AbortSignal) => Promise<void>
+  /** Done every five minutes while this agent is in charge. What it throws is lost. */
+  tend?: () => Promise<void>
 }
 
 /** As Ownership and Owned of agent/ports.ts. */

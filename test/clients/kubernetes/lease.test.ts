@@ -385,6 +385,21 @@ describe('what keeps one from beginning', () => {
     expect(one.inCharge).toBe(true)
   })
 
+  test('tending goes on every five minutes, and not after the end', async () => {
+    const { replica, advance } = scene()
+    let tended = 0
+    const tend = (): Promise<void> => {
+      tended += 1
+      return Promise.reject(failure('kubernetes_failed', 'it is down'))
+    }
+    const one = replica('pod-a_1', { tend })
+    await advance(16 * MINUTE)
+    expect([one.inCharge, tended]).toEqual([true, 3])
+    await one.owned?.release()
+    await advance(16 * MINUTE)
+    expect(tended).toBe(3)
+  })
+
   test('long preparation is renewed all the while', async () => {
     const { replica, advance } = scene()
     const gate = Promise.withResolvers<undefined>()
