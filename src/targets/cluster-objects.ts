@@ -42,6 +42,11 @@ export function isPruneDisabled(metadata: Metadata): boolean {
   return metadata.annotations?.[`${PREFIX}/prune`] === 'disabled' || isReconcileDisabled(metadata)
 }
 
+/** Removed already, and kept there by a finalizer of somebody else. */
+export function isGoing({ deletionTimestamp }: Metadata): boolean {
+  return deletionTimestamp !== undefined
+}
+
 /** What a deletion must find, so that nothing goes that changed since it was read. */
 export function preconditions({ uid, resourceVersion }: Metadata): {
   uid?: string

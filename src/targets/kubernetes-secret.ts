@@ -11,6 +11,7 @@ import {
   ORPHANED_SINCE,
   PREFIX,
   SOURCE,
+  isGoing,
   isPruneDisabled,
   isReconcileDisabled,
   markLabels,
@@ -94,6 +95,8 @@ export type SeenSecret = ObservedObject & {
   /** A person wants it left as it is, or kept. */
   leaveAlone: boolean
   keep: boolean
+  /** Removed already, and kept there by a finalizer. */
+  going: boolean
 }
 
 /** Digest of a Secret that is not as it was written. No rendered one has it. */
@@ -132,6 +135,7 @@ export function readSecret(
     orphanedSince,
     leaveAlone: isReconcileDisabled(metadata),
     keep: isPruneDisabled(metadata),
+    going: isGoing(metadata),
   }
 }
 

@@ -160,6 +160,7 @@ class KubernetesNamespace implements Target {
   ): Promise<Problem | undefined> {
     const seen = this.#objects.get(key)
     if (seen === undefined) return undefined
+    if (seen.going) return going(seen)
     if (seen.keep) return kept(seen)
     const { kubernetes, now } = this.#options
     const ref = this.#ref(seen)
@@ -219,6 +220,14 @@ function changedOnTheWay(name: string): AgentError {
     'kubernetes_refused',
     `Cannot write the Secret ${name} as it should be: ${why}`,
   )
+}
+
+function going({ name }: SeenSecret): Problem {
+  const message = `The Secret ${name} is removed, but its finalizers keep it there`
+  return problem('object_in_use', message, {
+    subject: name,
+    hint: 'nothing more is done with it: whoever set the finalizers has to take them away',
+  })
 }
 
 function kept({ name, leaveAlone }: SeenSecret): Problem {

@@ -100,7 +100,14 @@ function creation(change: Change, wish: ApplicationWish, { input, made, name }: 
       const { after, title } = wish
       if (after !== undefined && !made.removed.has(after)) return nameWaits(title, name)
       const object = newApplication(wish.owned(), input.skipVerify)
-      const answer = await input.kubernetes.create(APPLICATIONS, object, signal)
+      const answer = await input.kubernetes
+        .create(APPLICATIONS, object, signal)
+        .catch((thrown: unknown) => {
+          // Finalizers may keep what was removed a moment ago.
+          if (after === undefined || !isThere(thrown)) throw thrown
+          return undefined
+        })
+      if (answer === undefined) return nameWaits(title, name)
       made.uids.set(name, answer.metadata.uid ?? '')
       input.noteApplication(answer)
       return undefined
@@ -190,11 +197,15 @@ async function createSecret(
   try {
     return await kubernetes.create(SECRETS, newSecret(wish, namespace, uid), signal)
   } catch (thrown) {
-    if (!(thrown instanceof AgentError) || thrown.detail['reason'] !== 'AlreadyExists') throw thrown
+    if (!isThere(thrown)) throw thrown
     const ref = { name: wish.name, namespace }
     const object = await kubernetes.get(SECRETS, ref, signal)
     const bereft = object === undefined ? undefined : readBereft(object, wish.ids)
     if (bereft === undefined) throw thrown
     return kubernetes.merge(SECRETS, ref, changeOfSecret(bereft, wish, uid), signal)
   }
+}
+
+function isThere(thrown: unknown): boolean {
+  return thrown instanceof AgentError && thrown.detail['reason'] === 'AlreadyExists'
 }

@@ -1,6 +1,6 @@
 import type { KubeObject } from '../clients/kubernetes/api.ts'
 import type { Observed, ObservedObject } from '../model/target.ts'
-import { isPruneDisabled, isReconcileDisabled, MANAGER } from './cluster-objects.ts'
+import { isGoing, isPruneDisabled, isReconcileDisabled, MANAGER } from './cluster-objects.ts'
 import { applicationIdOf, digestOfApplication, isMarked, publishedIn } from './kyma-application.ts'
 import type { Access } from './kyma-application.ts'
 import type { SeenSecret } from './kyma-secret.ts'
@@ -23,6 +23,8 @@ export type SeenApplication = {
   /** A person wants it left as it is, or kept. */
   leaveAlone: boolean
   keep: boolean
+  /** Removed already: it has its name until its finalizers are gone, and nothing more is to be done with it. */
+  going: boolean
 }
 
 export function readApplication(object: KubeObject): SeenApplication {
@@ -30,8 +32,9 @@ export function readApplication(object: KubeObject): SeenApplication {
   const { managedFields = [] } = object.metadata
   const applicationId = applicationIdOf(object)
   const common = { name, uid, resourceVersion, createdAt: creationTimestamp, applicationId }
+  const going = isGoing(object.metadata)
   if (applicationId === undefined) {
-    return { ...common, ...FOREIGN, published: new Map() }
+    return { ...common, ...FOREIGN, going, published: new Map() }
   }
   return {
     ...common,
@@ -42,7 +45,8 @@ export function readApplication(object: KubeObject): SeenApplication {
       .map(({ manager = '' }) => manager),
     published: publishedIn(object),
     leaveAlone: isReconcileDisabled(object.metadata),
-    keep: isPruneDisabled(object.metadata),
+    keep: going || isPruneDisabled(object.metadata),
+    going,
   }
 }
 

@@ -3,7 +3,7 @@ import type { SourceProblem } from '../model/target.ts'
 import { applicationName, isObjectName } from './kyma-names.ts'
 import type { ObservedKyma, SeenApplication } from './kyma-observe.ts'
 import { applicationKey } from './kyma-observe.ts'
-import { invalidName, nameForeign, nameTaken } from './kyma-problems.ts'
+import { invalidName, nameForeign, nameGoing, nameTaken } from './kyma-problems.ts'
 
 type ChosenName = {
   name: string
@@ -73,6 +73,7 @@ function takenBy(
   if (twin !== undefined) return nameTaken(application, name, twin.id)
   const holder = observed.byName.get(name)
   if (holder === undefined) return undefined
+  if (holder.going) return nameGoing(application, name)
   const { applicationId: id } = holder
   if (id === undefined) return nameForeign(application, name)
   // A copy is nobody's to remove.

@@ -14,6 +14,11 @@ export function nameTaken(application: Application, name: string, id: string): S
   return withheld(application, 'name_taken', `the Application ${name} is that of ${id}`)
 }
 
+export function nameGoing(application: Application, name: string): SourceProblem {
+  const why = `the Application ${name} of before is removed, but its finalizers keep it there`
+  return withheld(application, 'name_taken', why)
+}
+
 export function nameForeign(application: Application, name: string): SourceProblem {
   const why = `there is an Application ${name} that is not of Compass`
   return withheld(application, 'object_foreign', why)

@@ -4,7 +4,7 @@ import type { Auth, Multimap } from '../model/application.ts'
 import type { Secret } from '../model/secret.ts'
 import { toBase64 } from '../runtime/base64.ts'
 import { hmac } from '../runtime/keys.ts'
-import { isPruneDisabled, isReconcileDisabled } from './cluster-objects.ts'
+import { isGoing, isPruneDisabled, isReconcileDisabled } from './cluster-objects.ts'
 import { goJson } from './kyma-json.ts'
 import { labelOf, secretName } from './kyma-names.ts'
 import type { SecretPart } from './kyma-names.ts'
@@ -118,7 +118,7 @@ export function readSecret(digestKey: Secret, object: KubeObject): SeenSecret | 
     ...{ name, uid, resourceVersion, createdAt: creationTimestamp, owners },
     keys: entries.map(([key]) => key),
     leaveAlone: isReconcileDisabled(object.metadata),
-    keep: isPruneDisabled(object.metadata),
+    keep: isGoing(object.metadata) || isPruneDisabled(object.metadata),
     digest: digestOf(digestKey, [
       labels[APP],
       labels[BUNDLE_ID],

@@ -1,5 +1,5 @@
 import { describe, expect } from 'bun:test'
-import { PODS } from '../../src/clients/kubernetes/api.ts'
+import { PODS, SECRETS } from '../../src/clients/kubernetes/api.ts'
 import type { Resource } from '../../src/clients/kubernetes/api.ts'
 import { bindingName } from '../../src/model/names.ts'
 import { DAY, HOUR } from '../../src/model/time.ts'
@@ -55,6 +55,25 @@ describe('a Secret that would go', () => {
     expect(items).toEqual([])
     expect(outcomes(await pass(target(NOON + HOUR), []))).toEqual(['binding/a-1 applied'])
     expect(await namespace.secrets()).toEqual([])
+  })
+
+  needsKube('and finalizers keep is removed once, and named', async () => {
+    const namespace = await Namespace.make(kube())
+    const target = namespace.target()
+    await pass(target, [one])
+    const ref = { name: SECRET, namespace: namespace.name }
+    const finalizers = ['example.com/hold']
+    await kube().client.merge(SECRETS, ref, { metadata: { finalizers } }, signal)
+    await pass(target, [])
+    const mark = kube().auditMark()
+    expect(outcomes(await pass(target, []))).toEqual(['binding/a-1 held object_in_use'])
+    expect(
+      kube()
+        .auditLog(mark)
+        .filter(({ verb }) => verb === 'delete'),
+    ).toEqual([])
+    await kube().client.merge(SECRETS, ref, { metadata: { finalizers: null } }, signal)
+    expect(outcomes(await pass(target, []))).toEqual([])
   })
 
   needsKube('goes after a day, whoever uses it', async () => {

@@ -172,6 +172,39 @@ describe('what the Go agent left', () => {
   )
 
   needsKube(
+    'and finalizers keep is removed once, has its name and its Secrets until they are gone, and is named',
+    async () => {
+      await using it = await scene(landscape(3, 1, 1))
+      await it.agent.pass()
+      const holds = (finalizers: string[] | null) =>
+        kube.client.merge(
+          APPLICATIONS,
+          { name: 'mp-app-0000' },
+          { metadata: { finalizers } },
+          signal,
+        )
+      await holds(['example.com/hold'])
+      const [gone] = it.world.applications.splice(0, 1)
+      // Another one of that name waits, in the pass that removes the old one and from then on.
+      it.world.applications.push({ ...gone!, id: 'other', bundles: [aBundle('new', 1)] })
+      const first = await it.agent.pass()
+      expect(first.results).toContain('create application/other held')
+      expect([...new Set(first.problems)]).toEqual(['name_taken'])
+      for (let n = 0; n < 2; n++) {
+        const { calls, problems, outcome } = await it.agent.pass()
+        expect([writesIn(calls), problems]).toEqual([[], ['name_taken']])
+        expect(outcome.problems[0]?.problem.message).toContain('its finalizers keep it there')
+      }
+      await holds(null)
+      expect(await readApplication(kube, 'mp-app-0000')).toBeUndefined()
+      expect((await it.agent.pass()).problems).toEqual([])
+      expect((await readApplication(kube, 'mp-app-0000'))?.['spec']).toMatchObject({
+        compassMetadata: { applicationId: 'other' },
+      })
+    },
+  )
+
+  needsKube(
     'twice for one application: the older is kept in step, the other is left and named',
     async () => {
       await using it = await scene(landscape(1, 1, 1))
