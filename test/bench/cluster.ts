@@ -43,7 +43,7 @@ const TENANTS: Tenant[] = [
     what: '200 × 3, 5 ms away',
     sizes: { applications: 200, bundles: 3, apis: 2, events: 1 },
     ...{ interval: 10_000, passes: 0 },
-    goals: { time: '≥ 10 × faster than serial' },
+    goals: { time: '≥ 10 × faster than serial (Go 7540)' },
     latency: 5,
   },
   {
@@ -119,8 +119,11 @@ async function firstPass(bench: ClusterBench, serve: () => void) {
   bench.forget()
   const [cpu, { bytes }] = [bench.cpu(), bench.pages()]
   serve()
-  await until(() => bench.calls().some(isWrite), 120_000)
-  await bench.quiet(1000)
+  while (!bench.calls().some(isWrite)) {
+    bench.forget()
+    await until(() => bench.hasCalled(), 120_000)
+    await bench.quiet(1000)
+  }
   const spent = bench.cpu() - cpu
   const calls = bench.calls()
   const writes = calls.filter(isWrite)

@@ -59,6 +59,8 @@ export type ClusterBench = {
   /** Calls of the agent to the API server since they were forgotten last. */
   calls(): AuditEntry[]
   forget(): void
+  /** Whether anybody called since; costs nothing that would be measured. */
+  hasCalled(): boolean
   /** Waits until nobody calls the API server for so many milliseconds. */
   quiet(length: number, limit?: number): Promise<void>
   cpu(): number
@@ -105,6 +107,7 @@ export async function openCluster({
     stderr: Bun.file(join(home, 'log')),
   })
   let mark = kube.auditMark()
+  const size = (): number => statSync(join(kube.directory, 'audit.log')).size
   const calls = (): AuditEntry[] =>
     kube.auditLog(mark).filter(({ userAgent }) => /^runtime-agent\/(?!test)/.test(userAgent))
   return {
@@ -114,7 +117,6 @@ export async function openCluster({
     calls,
     quiet: async (length, limit = 120_000) => {
       const end = performance.now() + limit
-      const size = (): number => statSync(join(kube.directory, 'audit.log')).size
       let [last, since] = [size(), performance.now()]
       while (performance.now() - since < length) {
         if (performance.now() > end) throw new Error('waited in vain for an end of the calls')
@@ -125,6 +127,7 @@ export async function openCluster({
     forget: () => {
       mark = kube.auditMark()
     },
+    hasCalled: () => size() > mark,
     cpu: () => cpuOf(child.pid),
     memory: () => memoryOf(child.pid),
     close: async () => {
