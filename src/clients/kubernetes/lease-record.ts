@@ -1,5 +1,5 @@
 import { AgentError } from '../../model/problem.ts'
-import { SECOND, type Duration, type Instant } from '../../model/time.ts'
+import { MINUTE, SECOND, type Duration, type Instant } from '../../model/time.ts'
 import { LEASES, type Access, type KubeObject, type Kubernetes, type Ref } from './api.ts'
 
 /*
@@ -9,6 +9,8 @@ import { LEASES, type Access, type KubeObject, type Kubernetes, type Ref } from 
 
 /** So long after its latest renewal a Lease may be taken from its holder. */
 const LEASE_DURATION: Duration = 15 * SECOND
+/** Who has written more keeps nobody out for longer: it was a slip, or an outage of all replicas would follow. */
+const LONGEST: Duration = MINUTE
 
 /** A Lease as we took or renewed it: `version` is what the next write must find. */
 export type Held = { version: string; transitions: number }
@@ -43,14 +45,18 @@ function recordOf(object: KubeObject): LeaseRecord {
   const spec = (object['spec'] ?? {}) as Record<string, unknown>
   const { holderIdentity: holder, leaseDurationSeconds: seconds, leaseTransitions: turns } = spec
   const known = typeof holder === 'string' && holder !== ''
+  const length = typeof seconds === 'number' ? seconds * SECOND : LEASE_DURATION
   return {
     holder: known ? holder : undefined,
-    duration: typeof seconds === 'number' && seconds > 0 ? seconds * SECOND : LEASE_DURATION,
+    // Less than we write would take it from a holder that is well.
+    duration: Math.min(LONGEST, Math.max(LEASE_DURATION, length)),
     transitions: typeof turns === 'number' ? turns : 0,
     version: object.metadata.resourceVersion ?? '',
     mark: JSON.stringify([holder, spec['renewTime'], spec['acquireTime'], turns]),
   }
 }
+
+const DURATION = { leaseDurationSeconds: LEASE_DURATION / SECOND }
 
 /** Writes of one holder. */
 export type LeaseWriter = { kubernetes: Kubernetes; ref: Ref; holder: string; now: () => Instant }
@@ -71,7 +77,7 @@ export async function takeLease(
     found === undefined ? 0 : found.transitions + (found.holder === holder ? 0 : 1)
   const spec = {
     holderIdentity: holder,
-    leaseDurationSeconds: LEASE_DURATION / SECOND,
+    ...DURATION,
     acquireTime: at,
     renewTime: at,
     leaseTransitions: transitions,
@@ -98,7 +104,7 @@ export async function renewLease(
 ): Promise<Held | { lostTo: string }> {
   const { kubernetes, ref, now } = writer
   const patch = (version: string): Promise<KubeObject> => {
-    const spec = { renewTime: microTime(now()) }
+    const spec = { renewTime: microTime(now()), ...DURATION }
     return kubernetes.merge(LEASES, ref, { metadata: { resourceVersion: version }, spec }, signal)
   }
   try {

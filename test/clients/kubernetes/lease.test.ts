@@ -285,6 +285,29 @@ describe('a Lease that somebody else touches', () => {
     })
   })
 
+  test('by another duration is put right by its holder, and counts for a minute at most', async () => {
+    for (const leaseDurationSeconds of [1, 3600]) {
+      const { cluster, replica, advance, spec, time } = scene()
+      const one = replica('pod-a_1')
+      await advance(250)
+      const two = replica('pod-b_2')
+      await advance(SECOND)
+      const edit = () =>
+        cluster.merge(LEASES, PLACE, { metadata: {}, spec: { leaseDurationSeconds } })
+      await edit()
+      await advance(4 * SECOND)
+      expect([one.inCharge, two.inCharge]).toEqual([true, false])
+      await advance(2 * SECOND)
+      expect([one.inCharge, spec()['leaseDurationSeconds']]).toEqual([true, 15])
+      one.kill()
+      await edit()
+      const killed = time()
+      while (!two.inCharge) await advance(250)
+      expect(time() - killed).toBeLessThan(70 * SECOND)
+      expect(spec()['leaseDurationSeconds']).toBe(15)
+    }
+  })
+
   test('by breaking it does not keep anybody out', async () => {
     for (const spec of [{}, null, { holderIdentity: 7, leaseDurationSeconds: 'x' }]) {
       const { replica, advance, cluster } = scene()
