@@ -7,7 +7,7 @@ import type { Snapshot } from '../model/snapshot.ts'
 import { gunzip, gzip } from '../runtime/gzip.ts'
 import type { SnapshotStore, StateStore } from './ports.ts'
 import { openSnapshotParts, type SnapshotParts } from './snapshot-parts.ts'
-import { decodeState, encodeState, initialState } from './state.ts'
+import { decodeState, encodeState, initialState, type AgentState } from './state.ts'
 
 /*
  * Snapshot and state in Secrets of the agent's namespace, under names that RBAC can list one by one:
@@ -43,21 +43,40 @@ export function stateRights({
 /** Larger than any snapshot of 16 parts: who packs more into them packs a bomb. */
 const LONGEST = 512 * 1024 * 1024
 
+export type SecretSnapshots = SnapshotStore & {
+  /**
+   * Reads the snapshot for the next `load`, which then asks nobody. Throws what may be over soon: an agent that begins
+   * without it knows nothing of credentials that the Director has ceased to show.
+   */
+  begin(): Promise<void>
+}
+
 /**
  * The last snapshot in Secrets. One that cannot be stored is a problem that `save` gives back: the agent works from
  * memory meanwhile. What `load` cannot put together whole is one too, and never another snapshot than was stored.
  */
-export function openSnapshotSecrets(options: StateSecretsOptions): SnapshotStore {
+export function openSnapshotSecrets(options: StateSecretsOptions): SecretSnapshots {
   const parts = openSnapshotParts(options)
   /** Digest of the snapshot that is known to be there whole. */
   let stored: string | undefined
+  let begun: Loaded | undefined
   return {
+    async begin() {
+      begun = undefined
+      begun = await readSnapshot(parts).catch((thrown: unknown) => {
+        const error = toAgentError(thrown)
+        if (error.class === 'retry' && error.code !== 'snapshot_damaged') throw error
+        return { problem: error.toProblem() }
+      })
+    },
     async load() {
-      const loaded = await loadSnapshot(parts)
+      const loaded = begun ?? (await loadSnapshot(parts))
+      begun = undefined
       stored = loaded.snapshot?.digest
       return loaded
     },
     async save(snapshot) {
+      begun = undefined
       if (snapshot.digest === stored) return undefined
       stored = undefined
       const unsaved = await saveSnapshot(parts, snapshot)
@@ -67,18 +86,20 @@ export function openSnapshotSecrets(options: StateSecretsOptions): SnapshotStore
   }
 }
 
-async function loadSnapshot(
-  parts: SnapshotParts,
-): Promise<{ snapshot?: Snapshot; problem?: Problem }> {
-  try {
-    const packed = await parts.load()
-    if (packed === undefined) return {}
-    const text = await gunzip(packed, LONGEST)
-    if (text === undefined) throw damaged('it is no gzip')
-    return decodeSnapshot(text)
-  } catch (thrown) {
-    return { problem: toAgentError(thrown).toProblem() }
-  }
+type Loaded = { snapshot?: Snapshot; problem?: Problem }
+
+function loadSnapshot(parts: SnapshotParts): Promise<Loaded> {
+  return readSnapshot(parts).catch((thrown: unknown) => ({
+    problem: toAgentError(thrown).toProblem(),
+  }))
+}
+
+async function readSnapshot(parts: SnapshotParts): Promise<Loaded> {
+  const packed = await parts.load()
+  if (packed === undefined) return {}
+  const text = await gunzip(packed, LONGEST)
+  if (text === undefined) throw damaged('it is no gzip')
+  return decodeSnapshot(text)
 }
 
 function damaged(why: string): AgentError {
@@ -101,23 +122,38 @@ async function saveSnapshot(
 
 const STATE = 'state.json'
 
+export type SecretState = StateStore & {
+  /** Reads the state for the next `load`, which then asks nobody: what fails here would end the agent there. */
+  begin(): Promise<void>
+}
+
 /**
  * The state in a Secret. Two agents never write over one another: who finds another state than it knows ends with
  * kubernetes_conflict, and must read it again.
  */
-export function openStateSecret(options: StateSecretsOptions): StateStore {
+export function openStateSecret(options: StateSecretsOptions): SecretState {
   const { kubernetes, namespace, prefix, foreign } = options
   const secret = { namespace, name: `${prefix}-state` }
   const { signal } = new AbortController()
   /** As it was when we last read or wrote it; `text` undefined: it was not there. */
   let seen: { text: string | undefined } | undefined
+  const load = async (): Promise<AgentState> => {
+    const text = (await readSecret(kubernetes, secret, signal))?.get(STATE)
+    seen = { text }
+    return text === undefined ? initialState : decodeState(text)
+  }
+  let begun: AgentState | undefined
   return {
+    async begin() {
+      begun = await load()
+    },
     async load() {
-      const text = (await readSecret(kubernetes, secret, signal))?.get(STATE)
-      seen = { text }
-      return text === undefined ? initialState : decodeState(text)
+      const found = begun ?? (await load())
+      begun = undefined
+      return found
     },
     async save(state) {
+      begun = undefined
       const wanted = encodeState(state)
       const change = (texts: ReadonlyMap<string, string> | undefined) => {
         const there = texts?.get(STATE)

@@ -47,20 +47,22 @@ export function keepInCluster(cluster: Cluster): Keeping {
     now: () => systemClock.now(),
   })
   const states = openStateSecret({ kubernetes, namespace, prefix, foreign })
+  const snapshots = openSnapshotSecrets({ kubernetes, namespace, prefix, foreign })
   const lease = leaseOf(cluster, {
     async prepare() {
       // What is wrong with it is shown by whoever needs it.
       await cluster.runtimeId().catch(() => undefined)
       await digestKey.keep()
-      // A term that cannot read it would end the agent, as nothing may be done in ignorance of a pause.
-      await states.load()
+      await store.begin()
+      await states.begin()
+      await snapshots.begin()
       await store.keepCa()
     },
     tend: () => store.tend(),
   })
   return {
     store,
-    snapshots: openSnapshotSecrets({ kubernetes, namespace, prefix, foreign }),
+    snapshots,
     states,
     digestKey: digestKey.key,
     ownership: lease,

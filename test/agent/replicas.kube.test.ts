@@ -95,6 +95,7 @@ async function replica(world: World, kube: Kube, pod: string, token?: string) {
     now: () => systemClock.now(),
   })
   const states = openStateSecret({ ...place, foreign })
+  const snapshots = openSnapshotSecrets({ ...place, foreign })
   const lease = openLease({
     kubernetes,
     namespace: NAMESPACE,
@@ -105,7 +106,9 @@ async function replica(world: World, kube: Kube, pod: string, token?: string) {
     hindrance: goAgentLook({ kubernetes, namespaces: [NAMESPACE], pod, warn: () => undefined }),
     prepare: async () => {
       await digestKey.keep()
-      await states.load()
+      await identity.begin()
+      await states.begin()
+      await snapshots.begin()
     },
   })
   const counts = { text: undefined, saves: 0, failures: 0 }
@@ -114,7 +117,7 @@ async function replica(world: World, kube: Kube, pod: string, token?: string) {
     token,
     stores: {
       identity,
-      snapshots: { ...openSnapshotSecrets({ ...place, foreign }), ...counts },
+      snapshots: { ...snapshots, ...counts },
       states: { ...states, ...counts },
     },
     targets: [

@@ -359,6 +359,38 @@ test('parts that may not be removed stay, and are written over', async () => {
   expect(names()).toHaveLength(3)
 })
 
+describe('a term that begins', () => {
+  test('has read snapshot and state before: the first look of the loop asks nobody', async () => {
+    const { options, kubernetes } = scene()
+    await openSnapshotSecrets(options).save(first)
+    await openStateSecret(options).save({ ...initialState, paused: true })
+    const [snapshots, states] = [openSnapshotSecrets(options), openStateSecret(options)]
+    await snapshots.begin()
+    await states.begin()
+    kubernetes.before = () => Promise.reject(failure('kubernetes_failed', 'it is down'))
+    expect((await snapshots.load()).snapshot?.digest).toBe(first.digest)
+    expect(await states.load()).toMatchObject({ paused: true })
+    expect((await snapshots.load()).problem).toMatchObject({ code: 'kubernetes_failed' })
+    expect(states.load()).rejects.toMatchObject({ code: 'kubernetes_failed' })
+  })
+
+  test('does not begin while the API server is down, but with a snapshot that is damaged or forbidden', async () => {
+    const { options, kubernetes, put } = scene()
+    await openSnapshotSecrets(options).save(first)
+    const store = openSnapshotSecrets(options)
+    kubernetes.before = () => Promise.reject(failure('unreachable', 'it is down'))
+    expect(store.begin()).rejects.toMatchObject({ code: 'unreachable' })
+    expect(openStateSecret(options).begin()).rejects.toMatchObject({ code: 'unreachable' })
+    kubernetes.before = () => undefined
+    await put('runtime-agent-snapshot-0', { part: toBase64('x') })
+    await store.begin()
+    expect((await store.load()).problem).toMatchObject({ code: 'snapshot_damaged' })
+    kubernetes.forbidden.add('get secrets')
+    await store.begin()
+    expect((await store.load()).problem).toMatchObject({ code: 'kubernetes_forbidden' })
+  })
+})
+
 test('secrets of an application are in no message', async () => {
   const { options, put } = scene()
   await openSnapshotSecrets(options).save(

@@ -534,6 +534,40 @@ describe('the Secret of an agent in charge', () => {
   })
 })
 
+describe('a term that begins', () => {
+  test('has read the identity before: the first look of the loop asks nobody', async () => {
+    const { open, kubernetes } = scene()
+    await open().promote(first)
+    const store = open()
+    await store.begin()
+    kubernetes.before = () => Promise.reject(failure('kubernetes_failed', 'it is down'))
+    expect(revealed(await store.load())).toEqual(revealed({ identity: first }))
+    expect(store.load()).rejects.toMatchObject({ code: 'kubernetes_failed' })
+  })
+
+  test('does not begin while it cannot be read: without its identity an agent would spend a token', async () => {
+    const { open, kubernetes, put } = scene()
+    const store = open()
+    kubernetes.before = () => Promise.reject(failure('kubernetes_failed', 'it is down'))
+    expect(store.begin()).rejects.toMatchObject({ code: 'kubernetes_failed' })
+    kubernetes.before = () => undefined
+    await put({ key: 'garbage' })
+    await store.begin()
+    expect(store.load()).rejects.toMatchObject({ code: 'identity_unreadable' })
+  })
+
+  test('knows nothing of what was there before it was changed', async () => {
+    const { open } = scene()
+    const store = open()
+    await store.begin()
+    await store.promote(first)
+    expect((await store.load())?.identity.fingerprint).toBe(first.fingerprint)
+    await store.begin()
+    await store.forget()
+    expect(await store.load()).toBeUndefined()
+  })
+})
+
 describe('the CA Secret', () => {
   test('gets the issuers, keeps its other keys, and is not written again', async () => {
     const { open, texts, put, writes } = scene()
