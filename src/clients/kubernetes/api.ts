@@ -141,7 +141,6 @@ export type KubernetesOptions = {
 export const SECRETS: Resource = core('secrets', 'Secret')
 export const CONFIG_MAPS: Resource = core('configmaps', 'ConfigMap')
 export const PODS: Resource = core('pods', 'Pod')
-export const EVENTS: Resource = core('events', 'Event')
 export const LEASES: Resource = {
   group: 'coordination.k8s.io',
   version: 'v1',
