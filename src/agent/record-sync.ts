@@ -37,9 +37,12 @@ export async function recordFetched(
     lastSuccess: now,
     requests,
   }
-  // It may bring something new for every target; one that failed waits for its own time.
-  for (const part of syncParts(memory))
-    if (part[0].startsWith('target ') && part[1].failures === 0) makeDue(memory, part, now)
+  // It may bring something new for every target; one that failed waits for its own time, unless that has come.
+  for (const part of syncParts(memory)) {
+    const [name, { failures }] = part
+    if (name.startsWith('target ') && (failures === 0 || memory.running.has(name)))
+      makeDue(memory, part, now)
+  }
   for (const entry of history) remember(memory, entry)
   const applications = snapshot.applications.length
   deps.log[changed ? 'info' : 'debug'](`fetched ${applications} applications`, {

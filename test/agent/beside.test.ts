@@ -94,6 +94,28 @@ describe('a target that hangs', () => {
     world.edit((draft) => void draft.applications.unshift(LANDSCAPE.applications[0]!))
   })
 
+  test('while it tries again after a failure is begun again with what came meanwhile', async () => {
+    const hanging = hangingTarget()
+    const { apply } = hanging
+    await using agent = await world.healthy({ targets: [hanging] })
+    hanging.apply = () => Promise.reject(new AgentError('disk_failed', 'Cannot write: EIO'))
+    await agent.sync()
+    expect(agent.codes).toEqual(['disk_failed'])
+    hanging.apply = apply
+    hanging.hangs = true
+    await world.clock.elapse(MINUTE)
+    await agent.until(({ running }) => running.some(({ part }) => part === 'target hanging'))
+    world.edit((draft) => void draft.applications.splice(0, 1))
+    for (let i = 0; i < 4; i++) await world.clock.elapse(MINUTE)
+    await agent.until(({ applications }) => applications.length === 2)
+    hanging.hangs = false
+    hanging.release()
+    await agent.atRest()
+    expect(agent.codes).toEqual([])
+    expect(hanging.objects.size).toBe(4)
+    world.edit((draft) => void draft.applications.unshift(LANDSCAPE.applications[0]!))
+  })
+
   test('ends with the agent', async () => {
     const hanging = hangingTarget()
     await using agent = await world.healthy({ targets: [hanging] })
