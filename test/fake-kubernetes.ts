@@ -158,7 +158,10 @@ export class FakeKubernetes implements Kubernetes {
     const { verb, plural, ref, dryRun } = call
     await this.before(call)
     this.calls.push(`${verb} ${plural}/${ref.name}${dryRun ? ' (dry run)' : ''}`)
-    if (this.forbidden.has(`${verb} ${plural}`) || this.forbidden.has(`${verb} ${plural}/${ref.name}`))
+    if (
+      this.forbidden.has(`${verb} ${plural}`) ||
+      this.forbidden.has(`${verb} ${plural}/${ref.name}`)
+    )
       throw failure('kubernetes_forbidden', `no right to ${verb} ${plural}`, 'Forbidden')
     const result = work()
     await this.after(call)
