@@ -49,6 +49,8 @@ export type Memory = {
   /** Attempts so far; connectDue() makes of it when the next one is due. */
   connect: Due
   renew: Due
+  /** A person asked for a new certificate: whatever is learned of clocks, it is due until it is there. */
+  renewAsked?: true
   label: Due
   sources: Partial<Record<Source, SourceMemory>>
   targets: Record<TargetName, TargetMemory>

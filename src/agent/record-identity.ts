@@ -52,7 +52,7 @@ export async function closeRetired({ retired, running }: Memory): Promise<void> 
   if (!used) await Promise.all(retired.splice(0).map((session) => session.close()))
 }
 
-/** When the present identity is to be renewed: what an earlier run began is ended at once. */
+/** When the present identity is to be renewed: what an earlier run began, and what was asked for, at once. */
 export function planRenewal(deps: Deps, memory: Memory): void {
   const { identity, clockSkew: skew, obtainedAt, pending } = memory
   if (identity === undefined) {
@@ -60,7 +60,7 @@ export function planRenewal(deps: Deps, memory: Memory): void {
     return
   }
   const now = deps.clock.now()
-  if (pending?.kind === 'renew') {
+  if (pending?.kind === 'renew' || memory.renewAsked === true) {
     memory.renew = succeeded(now)
     return
   }
@@ -113,6 +113,7 @@ function adopt(deps: Deps, memory: Memory, identity: Identity): void {
   memory.identity = identity
   memory.obtainedAt = deps.clock.now()
   delete memory.identityProblem
+  delete memory.renewAsked
   planRenewal(deps, memory)
   openSession(deps, memory)
 }

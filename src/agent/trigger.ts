@@ -21,6 +21,7 @@ export async function obey(deps: Deps, memory: Memory, trigger: Trigger): Promis
         throw new AgentError('token_missing', 'Cannot renew: there is no identity yet')
       if (!isUsable(memory, deps.clock.now()))
         throw new AgentError('identity_expired', 'Cannot renew: the client certificate has expired')
+      memory.renewAsked = true
       memory.renew = succeeded(deps.clock.now())
       return
     case 'reconnect':
