@@ -60,12 +60,15 @@ export function statusOf(
     targets: Object.entries(memory.targets).map(([name, target]) => targetStatus(name, target)),
     labels: labelStatus(frame.labels, memory.runtimeLabels),
     applications: applicationStatuses(memory),
-    failing: {
-      ...optional('connect', connectDue(memory, now).failure),
-      ...optional('renew', memory.renew.failure),
-      ...optional('label', memory.label.failure),
-    },
-    problems: problemsOf(memory, now),
+    // A standby has looked at nothing: what it does not know is no problem of anybody.
+    failing: memory.owner
+      ? {
+          ...optional('connect', connectDue(memory, now).failure),
+          ...optional('renew', memory.renew.failure),
+          ...optional('label', memory.label.failure),
+        }
+      : {},
+    problems: memory.owner ? problemsOf(memory, now) : [],
     history: memory.history,
     ...optional('clockSkew', clockSkew),
     insecure: frame.insecure,
@@ -162,7 +165,8 @@ function applicationStatus(
   )
   const stale = bundles.some(({ auth, authMissingSince }) => auth && authMissingSince !== undefined)
   const synced = targets.every(
-    ({ lastSuccess, failures }) => lastSuccess !== undefined && failures === 0,
+    ({ lastSuccess, failures, partly }) =>
+      partly === true || (lastSuccess !== undefined && failures === 0),
   )
   const condition =
     problems.length > 0 ? 'problem' : stale ? 'stale' : synced ? 'synced' : 'pending'

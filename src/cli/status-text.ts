@@ -8,7 +8,8 @@ export function statusText(status: Status, now: Instant, live: boolean): string 
   const origin = live ? 'running' : paint('yellow', `no agent runs; as of ${ago(status.at, now)}`)
   return [
     `${paint('bold', status.name)}  ${status.state}: ${status.why}  (${origin})`,
-    columns(facts(status, now)),
+    // A standby knows nothing of its own: `why` names the one to ask.
+    ...(status.standby ? [] : [columns(facts(status, now))]),
     ...status.problems.map((problem) => paint('red', `problem: ${formatProblem(problem)}`)),
   ].join('\n')
 }

@@ -41,7 +41,9 @@ function header(status: Status, now: Instant): Html {
   const worst = condition(status)
   const nextUp = Number.isFinite(status.nextAt)
     ? html`next look ${relative(status.nextAt, now)}`
-    : 'waits for you'
+    : status.standby
+      ? 'takes over when that one ends'
+      : 'waits for you'
   return html`<header class="${worst}">
     <h1>${status.name}</h1>
     <p class="state">

@@ -79,6 +79,13 @@ describe('the status', () => {
     })
   })
 
+  test('of a standby has no problems: without an identity, too, there is nothing to do for anybody', () => {
+    const lone = { ...newcomer(), owner: true }
+    expect(codes(status(lone))).toEqual(['token_missing'])
+    const standby = status({ ...lone, owner: false })
+    expect([standby.standby, standby.problems, standby.failing]).toEqual([true, [], {}])
+  })
+
   test('while something is done says so, and that it is done now', () => {
     const decision: Decision = { state: 'sync', fetch: ['director'], apply: [], why: 'due' }
     expect(status({}, decision)).toMatchObject({ state: 'sync', why: 'due', nextAt: NOW })

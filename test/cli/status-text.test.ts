@@ -9,6 +9,12 @@ test('what comes from outside makes no line of its own and steers no terminal', 
   expect(text).not.toContain(hostile)
 })
 
+test('a standby says who is in charge, and nothing that it does not know', () => {
+  const why = 'another replica is in charge: agent-1_00'
+  const status = statusFixture({ standby: true, why })
+  expect(statusText(status, status.at, true)).toBe(`default  idle: ${why}  (running)`)
+})
+
 test('what is being worked on is shown with how long it has taken', () => {
   const at = statusFixture().at
   const running = [{ part: 'target files', state: 'sync' as const, since: at - 130_000 }]
