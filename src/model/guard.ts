@@ -210,12 +210,12 @@ type HeldInput = {
 }
 
 function describe({ kind, deletions, counts, waiting, input }: HeldInput): Held {
-  const { group, hash, since, fetches } = waiting
+  const { group, hash, since } = waiting
   const owners = deletions.map(({ owner }) => owner).filter((o) => o.slice === 'applications')
-  const what = `${counts.gone} of ${counts.owned} ${group}`
+  const what = `${counts.gone} of ${counts.owned} ${group} of ${input.target}`
   const waits =
     kind === 'last'
-      ? `the last ones of this target: ${fetches} of ${AGREEING_FETCHES} complete fetches over ${formatDuration(AGREEING_SPAN)} agree`
+      ? `the last ones: ${agreement(waiting)}`
       : `more at once than ${ordinaryLimit(counts.owned, input.config.ordinary)}, so a person must approve`
   return {
     target: input.target,
@@ -229,6 +229,13 @@ function describe({ kind, deletions, counts, waiting, input }: HeldInput): Held 
     names: [...new Set(deletions.map(({ name }) => name))].slice(0, NAMES),
     reason: `${what} would go, ${waits}`,
   }
+}
+
+/** How far the complete fetches that say so have come. */
+function agreement({ fetches, firstFetch, lastFetch }: Waiting): string {
+  const have = `${Math.min(fetches, AGREEING_FETCHES)} of ${AGREEING_FETCHES} fetches agree`
+  const span = formatDuration(Math.min(lastFetch - firstFetch, AGREEING_SPAN))
+  return `${have}, over ${span} of ${formatDuration(AGREEING_SPAN)}`
 }
 
 /** What a person approves: 12 hex characters over target, slice and the set of keys; updates are not in it. */

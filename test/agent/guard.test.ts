@@ -228,6 +228,9 @@ describe('an empty page for at most five applications', () => {
     await few.clock.advance(9 * MINUTE)
     await agent.atRest()
     expect(target.objects).toEqual(before)
+    expect(heldBy(agent.status)[0]?.reason).toMatch(
+      /^4 of 4 applications of memory would go, the last ones: 3 of 3 fetches agree, over [89]m(\d+s)? of 10m$/,
+    )
     await few.clock.advance(2 * INTERVAL)
     await agent.atRest()
     expect(target.objects.size).toBe(0)

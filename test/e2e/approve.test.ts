@@ -99,7 +99,7 @@ describe('what the Director no longer has', () => {
       expect(output()).toEqual(before)
       const planned = await home.run('plan')
       expect(planned.code).toBe(0)
-      expect(planned.err).toContain(`8 of 11 applications would go`)
+      expect(planned.err).toContain(`8 of 11 applications of files would go`)
       expect(planned.err).toContain(`agent approve ${hash}`)
       expect(planned.out.match(/^ {2}held - /gm)).toHaveLength(3 * 8)
       const { targets } = JSON.parse((await home.run('plan', '--json')).out)
