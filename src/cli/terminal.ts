@@ -45,7 +45,7 @@ const USAGE: ReadonlySet<Code> = new Set<Code>(['config_missing', 'config_invali
 
 /** The exit code for an error: what a script can act on. */
 function exitCodeOf(error: AgentError): number {
-  if (USAGE.has(error.code)) return EXIT.usage
+  if (USAGE.has(error.code) || error.code === 'kubeconfig_invalid') return EXIT.usage
   if (error.code === 'already_running') return EXIT.locked
   return error.class === 'operator' ? EXIT.person : EXIT.failed
 }

@@ -22,7 +22,7 @@ export function kubernetesSection(base: string) {
       ),
       namespace: v.exactOptional(
         namespaceName(
-          'Where Lease, state and snapshot of the agent are kept. Missing: the namespace of the pod, else default.',
+          'Where Lease, state and snapshot of the agent are kept. Missing: the namespace of the pod, or of the context of the kubeconfig, else default.',
           ['kyma-system'],
         ),
       ),

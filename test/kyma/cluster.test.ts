@@ -138,7 +138,7 @@ describe('an agent.yaml for a cluster', () => {
         identity: { directory: 'state' },
       })
       const { code, err } = await cluster.run(['run'])
-      expect(code).not.toBe(0)
+      expect(code).toBe(2)
       expect(err).toContain('[kubeconfig_invalid]')
       expect(cluster.plane.events()).toEqual([])
     },

@@ -100,7 +100,8 @@ async function foundPlace(root: string): Promise<string> {
   if (inCluster && (await lstat(`${root}${TOKEN_FILE}`)) !== undefined) return IN_CLUSTER
   const named = env('KUBECONFIG')
   if (named !== undefined) return `kubeconfig ${named}`
-  const why = 'there is no service account of a pod, and kubernetes.kubeconfig is not set'
+  const why =
+    'there is no service account of a pod, and neither kubernetes.kubeconfig nor KUBECONFIG is set'
   throw new AgentError('kubeconfig_invalid', `Cannot find a Kubernetes API: ${why}`)
 }
 
