@@ -132,7 +132,7 @@ function show(seen: Seen, plans: TargetPlan[]): void {
   for (const { target, planned } of plans) {
     const { changes } = planned.plan
     print(
-      `${paint('bold', target)}: ${planned.objects} objects, ${changes.length === 0 ? 'nothing to change' : `${changes.length} changes`}`,
+      `${paint('bold', target)}: ${planned.objects} objects, ${changes.length === 0 ? 'nothing to change' : `${changes.length} ${changes.length === 1 ? 'change' : 'changes'}`}`,
     )
     for (const change of changes) {
       const why = change.kind === 'delete' ? `: ${change.why}` : ''

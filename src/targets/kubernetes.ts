@@ -241,6 +241,6 @@ function kept({ name, leaveAlone }: SeenSecret): Problem {
 
 function inUse({ name }: SeenSecret, since: string, users: readonly string[]): Problem {
   const more = users.length > 3 ? ` and ${users.length - 3} more` : ''
-  const message = `Cannot remove the Secret ${name} yet, which would go since ${since}: ${users.slice(0, 3).join(', ')}${more} refer to it`
+  const message = `Cannot remove the Secret ${name} yet, which would go since ${since}: ${users.slice(0, 3).join(', ')}${more} ${users.length === 1 ? 'refers' : 'refer'} to it`
   return problem('object_in_use', message, { subject: name })
 }

@@ -39,7 +39,7 @@ describe('a Secret that would go', () => {
         outcome: 'held',
         problem: {
           code: 'object_in_use',
-          message: `Cannot remove the Secret ${SECRET} yet, which would go since 2026-01-01T12:00:00Z: Pod orders refer to it`,
+          message: `Cannot remove the Secret ${SECRET} yet, which would go since 2026-01-01T12:00:00Z: Pod orders refers to it`,
         },
       },
     ])
