@@ -86,6 +86,8 @@ export type TargetMemory = Due & {
   lastSuccess?: Instant
   objects?: number
   changes?: number
+  /** The last pass came through, and failed at single applications that wait for a person: the others are in step. */
+  partly?: true
   held: Held[]
   /** Problems of single applications or documents. */
   problems: SourceProblem[]

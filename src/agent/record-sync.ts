@@ -39,9 +39,10 @@ export async function recordFetched(
   }
   // It may bring something new for every target; one that failed waits for its own time, unless that has come.
   for (const part of syncParts(memory)) {
-    const [name, { failures }] = part
-    if (name.startsWith('target ') && (failures === 0 || memory.running.has(name)))
-      makeDue(memory, part, now)
+    const [name, due] = part
+    // What one application waits for must not keep what is new from the others.
+    const isDue = due.failures === 0 || memory.running.has(name) || (changed && isPartly(due))
+    if (name.startsWith('target ') && isDue) makeDue(memory, part, now)
   }
   for (const entry of history) remember(memory, entry)
   const applications = snapshot.applications.length
@@ -52,6 +53,10 @@ export async function recordFetched(
   })
   planLabels(deps, memory, now)
   await saveState(deps, memory, { approvals: withoutSpent(memory.state.approvals, spent, now) })
+}
+
+function isPartly(due: SourceMemory | TargetMemory): boolean {
+  return 'partly' in due
 }
 
 /** Says once that the snapshot is in memory only, and shows it for as long as it is. */
@@ -120,8 +125,9 @@ export async function recordApplied(
   const { results, held, problems, guardState, spent } = outcome
   const done = results.filter((result) => result.outcome === 'applied')
   const failure = failureOf(results, outcome.after)
+  const { partly: _, ...others } = before
   const common = {
-    ...before,
+    ...others,
     objects: objectsAfter(outcome, done),
     changes: done.length,
     held,
@@ -137,7 +143,8 @@ export async function recordApplied(
       lastSuccess: now,
     }
   } else {
-    const after = { ...common, ...retryLater(deps, before, failure) }
+    const partly = outcome.after.length === 0 && failure.class === 'operator'
+    const after = { ...common, ...retryLater(deps, before, failure), ...(partly && { partly }) }
     memory.targets[name] = after
     noteFailure(deps, memory, name, { before, after, error: failure })
   }
@@ -153,7 +160,7 @@ export function recordApplyFailed(
   name: TargetName,
   error: AgentError,
 ): void {
-  const before = targetOf(memory, name)
+  const { partly: _, ...before } = targetOf(memory, name)
   const after = { ...before, ...retryLater(deps, before, error) }
   memory.targets[name] = after
   noteFailure(deps, memory, name, { before, after, error })

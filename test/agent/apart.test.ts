@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test
 import { rmSync, writeFileSync } from 'node:fs'
 import { makeLandscape } from '../../src/devplane/landscape-generator.ts'
 import { AgentError, problem } from '../../src/model/problem.ts'
+import type { Change, ChangeResult, Plan } from '../../src/model/target.ts'
 import { MINUTE } from '../../src/model/time.ts'
 import { openMemory } from '../../src/targets/memory.ts'
 import type { Target } from '../../src/targets/target.ts'
@@ -30,6 +31,49 @@ function deadTarget(where: 'observe' | 'apply', name = 'dead'): Target & { tries
   }
   return Object.assign(dead, { [where]: fail })
 }
+
+/** A target that refuses everything of one application, as an admission webhook does. */
+function pickyTarget(application: string): ReturnType<typeof openMemory> {
+  const picky = openMemory('picky')
+  const apply = picky.apply.bind(picky)
+  const refused = problem('kubernetes_refused', 'Cannot write it: no')
+  return Object.assign(picky, {
+    async apply(plan: Plan, signal: AbortSignal): Promise<ChangeResult[]> {
+      const isRefused = ({ owner }: Change): boolean =>
+        owner.slice === 'applications' && owner.application === application
+      const changes = plan.changes.filter((change) => !isRefused(change))
+      const results = await apply({ ...plan, changes }, signal)
+      const failed = plan.changes.filter(isRefused).map(({ key }) => ({ key, problem: refused }))
+      return [...results, ...failed.map((one) => ({ ...one, outcome: 'failed' as const }))]
+    },
+  })
+}
+
+describe('an application that is refused', () => {
+  test('keeps nothing new from the others, and does not make them look undone', async () => {
+    await using own = await World.open(LANDSCAPE)
+    const [first, ...others] = own.plane.landscape.applications
+    const picky = pickyTarget(first!.id)
+    await using agent = await own.start({
+      stores: openStores(await own.identity()),
+      targets: [picky],
+      random: () => 0.999,
+    })
+    await agent.atRest()
+    const conditions = () => agent.status.applications.map(({ condition }) => condition).sort()
+    expect(conditions()).toEqual(['problem', ...others.map(() => 'synced')])
+    const [target, source] = [() => agent.status.targets[0]!, () => agent.status.sources[0]!]
+    while (target().nextAt < source().nextAt + MINUTE) await own.clock.advance(MINUTE)
+    const before = target().changes
+    own.edit(({ applications }) => {
+      applications[1]!.bundles[0]!.apis[0]!.targetUrl = 'https://new.example/'
+    })
+    await own.clock.advance(source().nextAt + 1000 - own.clock.now())
+    await agent.atRest()
+    expect([before, target().changes]).toEqual([0, 1])
+    expect(conditions()).toEqual(['problem', ...others.map(() => 'synced')])
+  })
+})
 
 describe('a dead target', () => {
   test.each(['observe', 'apply'] as const)(
