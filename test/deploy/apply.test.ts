@@ -146,6 +146,7 @@ describe('the Deployment of the Go agent', () => {
       expect(env(swapped.body)).toEqual({
         ...env(GO_AGENT),
         RUNTIME_AGENT_DIRECTORY: '/dev/shm/runtime-agent',
+        BUN_JSC_forceRAMSize: '268435456',
       })
     },
   )
