@@ -50,11 +50,13 @@ export function makeSyncDue(deps: Deps, memory: Memory): void {
 }
 
 async function approve(deps: Deps, memory: Memory, hash: string): Promise<void> {
+  // Also what the last run held: an agent that has just started has not compared anything yet.
   const held = [
     ...memory.credentialsHeld,
     ...Object.values(memory.targets).flatMap((target) => target.held),
-  ]
-  if (!held.some((one) => one.hash === hash)) {
+    ...Object.values(memory.state.guards).flatMap(({ waiting }) => waiting),
+  ].map((one) => one.hash)
+  if (!held.includes(hash) && memory.snapshot?.credentialsHeld?.hash !== hash) {
     throw new AgentError('approval_unknown', `Cannot approve ${hash}: nothing is held under it`)
   }
   const approval = { hash, at: deps.clock.now() }
