@@ -26,7 +26,10 @@ import { verifyIdentity, type LoadedIdentity } from './store.ts'
 export type SecretCurrent = {
   load(): Promise<LoadedIdentity | undefined>
   promote(identity: Identity): Promise<void>
-  /** Writes again what somebody has removed or damaged since it was loaded or promoted; another identity is foreign. */
+  /**
+   * Writes again what somebody has removed, damaged or set back since it was loaded or promoted; another identity is
+   * foreign.
+   */
   restore(): Promise<void>
   /** Takes note that all of the Secret was emptied. */
   forgotten(): void
@@ -130,13 +133,19 @@ async function restore(kept: Kept): Promise<void> {
   const value = digestOfCurrent(texts)
   if (value === kept.current?.value || hasChanged(kept, inUse)) return
   const there = usable(texts, await legacyFacts(kept, texts))
-  if (there === undefined) {
+  if (there === undefined || isOlder(there, inUse)) {
     await promote(kept, inUse)
-    const message = `The identity in ${nameOf(secret)} was removed or damaged by somebody: it was written again`
+    const what = there === undefined ? 'removed or damaged by somebody' : 'set back to an older one'
+    const message = `The identity in ${nameOf(secret)} was ${what}: it was written again`
     const hint = 'agent disconnect is the way to end it'
     warn(problem('identity_unreadable', message, { hint }))
   } else if (there.fingerprint === inUse.fingerprint) kept.current = { value }
   else kept.foreign('the identity')
+}
+
+/** One of before came back, as from a backup of the cluster: it may have expired, and ours is nowhere else. */
+function isOlder(there: Identity, inUse: Identity): boolean {
+  return there.runtimeId === inUse.runtimeId && there.notBefore < inUse.notBefore
 }
 
 /** Whether what was read a moment ago may be of another time than what we know. */
@@ -169,5 +178,6 @@ function assertOursToReplace(
   if (kept.current === undefined || value === undefined || value === kept.current.value) return
   const there = usable(texts, legacy)
   if (there === undefined || there.fingerprint === identity.fingerprint) return
+  if (kept.inUse !== undefined && isOlder(there, kept.inUse)) return
   throw kept.foreign('the identity')
 }

@@ -4,6 +4,7 @@ import { openSecretStore, type SecretStore } from '../../src/identity/secret.ts'
 import type { SecretStoreOptions } from '../../src/identity/secret.ts'
 import type { Identity } from '../../src/model/identity.ts'
 import type { Problem } from '../../src/model/problem.ts'
+import { DAY } from '../../src/model/time.ts'
 import { textOfBase64, toBase64 } from '../../src/runtime/base64.ts'
 import { splitPem, toPkcs1 } from '../../src/runtime/keys.ts'
 import { failure, FakeKubernetes } from '../fake-kubernetes.ts'
@@ -502,6 +503,24 @@ describe('the Secret of an agent in charge', () => {
     expect(foreign).toHaveLength(1)
     expect(warned).toEqual([])
     expect(texts()).toMatchObject(byGoAgent(second))
+  })
+
+  test('that a backup sets back to an identity of before gets ours again, which is nowhere else', async () => {
+    const { open, put, texts, foreign, warned } = scene()
+    const newer = await makeIdentity({ key: keyB, notBefore: NOW + DAY })
+    const store = open()
+    await store.promote(first)
+    const backup = texts()
+    await store.promote(newer)
+    await put({ 'runtime-agent.previous.json': null, ...backup })
+    await store.tend()
+    expect(texts()).toMatchObject(byGoAgent(newer))
+    expect(warned).toMatchObject([{ message: expect.stringContaining('set back to an older one') }])
+    await put({ 'runtime-agent.previous.json': null, ...backup })
+    const newest = await makeIdentity({ key: keyC, notBefore: NOW + 2 * DAY })
+    await store.promote(newest)
+    expect(texts()).toMatchObject(byGoAgent(newest))
+    expect(foreign).toEqual([])
   })
 
   test('that was disconnected, or never loaded, stays empty', async () => {
