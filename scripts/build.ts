@@ -46,14 +46,23 @@ export async function build(platforms: readonly Platform[]): Promise<Built> {
 
 /** The bundles that are compiled, the one that is started first; their paths. */
 async function bundlesForExecutables(): Promise<string[]> {
-  const version = productVersion()
-  const made: string[] = []
+  const directory = join(ROOT, '.cache', 'executable')
+  return (await bundlesIn(directory, { version: productVersion(), onlyBun: true })).bundles
+}
+
+/** Writes all bundles into a directory; `inside` are the files that they are made of, relative to the root. */
+export async function bundlesIn(
+  directory: string,
+  { version, onlyBun = false }: { version: string; onlyBun?: boolean },
+): Promise<{ bundles: string[]; inside: string[] }> {
+  const bundles: string[] = []
+  const inside: string[] = []
   for (const { name, source } of ENTRIES) {
-    const outfile = join(ROOT, '.cache', 'executable', `${name}.mjs`)
-    await bundle(source, { outfile, version, onlyBun: true })
-    made.push(outfile)
+    const outfile = join(directory, `${name}.mjs`)
+    inside.push(...(await bundle(source, { outfile, version, onlyBun })))
+    bundles.push(outfile)
   }
-  return made
+  return { bundles, inside }
 }
 
 function onceOnly<T>(make: () => Promise<T>): () => Promise<T> {

@@ -59,12 +59,15 @@ export type BundleOptions = {
   onlyBun?: boolean
 }
 
-/** Bundles one entry point into `outfile`. Throws an Error whose message is esbuild's list of problems. */
+/**
+ * Bundles one entry point into `outfile`, and gives the files that are inside, relative to the root. Throws an Error
+ * whose message is esbuild's list of problems.
+ */
 export async function bundle(
   source: string,
   { outfile, version, onlyBun = false }: BundleOptions,
-): Promise<void> {
-  await build({
+): Promise<string[]> {
+  const { metafile } = await build({
     entryPoints: [join(ROOT, source)],
     outfile,
     absWorkingDir: ROOT,
@@ -83,7 +86,11 @@ export async function bundle(
     banner: { js: REQUIRE },
     legalComments: 'inline',
     logLevel: 'silent',
+    metafile: true,
   })
   // Else its process stays beside the agent for as long as npm start runs.
   await stop()
+  return Object.values(metafile.outputs).flatMap(({ inputs }) =>
+    Object.keys(inputs).filter((input) => inputs[input]!.bytesInOutput > 0),
+  )
 }

@@ -25,6 +25,7 @@ const VERBS = [
   'soak',
   'envtest',
   'golden',
+  'release',
 ]
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const MODULES = join(ROOT, 'node_modules')

@@ -1,0 +1,186 @@
+/**
+ * npm run release -- (--key FILE | --unsigned) [--out DIRECTORY] [--quick] [NAME…]   everything that is published
+ *
+ * Makes the executables of all platforms (or of those named, for a rehearsal), each twice, and goes on only when both
+ * are the same bytes. Beside them: .gz and .xz, the bundles, VERSION, SBOM, licences, install.sh, SHA256SUMS over all,
+ * and SHA256SUMS.sig, an Ed25519 signature that `openssl pkeyutl -verify -rawin` checks. The key is a PEM file outside of
+ * the repository, named by --key or RUNTIME_AGENT_RELEASE_KEY. `--quick` compresses little, to rehearse.
+ */
+import { spawnSync } from 'node:child_process'
+import { createHash, createPrivateKey, sign } from 'node:crypto'
+import * as fs from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import { bundlesIn } from './build.ts'
+import { type Platform, PLATFORMS, compile } from './executable.ts'
+import { licenceTexts } from './licences.ts'
+import { ROOT, productVersion } from './repository.ts'
+import { cycloneDx, packagesOf } from './sbom.ts'
+
+/** What a published file may have, in bytes. */
+const BARS = { '': 120 * 2 ** 20, '.xz': 42e6, '.gz': 55e6 }
+/** What is published as it lies in the repository, where it is there. */
+const COPIED = ['deploy/install.sh', 'deploy/agent.example.yaml']
+
+export type ReleaseOptions = {
+  platforms: readonly Platform[]
+  /** Absolute; replaced whole. */
+  directory: string
+  /** PEM text of an Ed25519 private key; without it there is no signature. */
+  key?: string | undefined
+  /** Compress little: sizes are then not those of a release. */
+  quick?: boolean
+  /** What is stamped: of the commit, when it is not given. */
+  stamp?: { version: string; time?: string | undefined }
+}
+
+/** Makes a release; gives the names of its files. Throws an Error that says what cannot be done. */
+export async function release({
+  platforms,
+  directory,
+  key,
+  quick = false,
+  stamp: { version, time } = { version: productVersion(), time: commitTime() },
+}: ReleaseOptions): Promise<string[]> {
+  needXz()
+  const signingKey = key === undefined ? undefined : ed25519(key)
+  const fresh = `${directory}.new`
+  fs.rmSync(fresh, { recursive: true, force: true })
+  fs.mkdirSync(join(fresh, 'inner'), { recursive: true })
+  try {
+    const inner = await bundlesIn(join(fresh, 'inner'), { version, onlyBun: true })
+    const outer = await bundlesIn(fresh, { version })
+    for (const platform of platforms) executable(inner.bundles, fresh, { platform, quick })
+    fs.rmSync(join(fresh, 'inner'), { recursive: true })
+    const packages = packagesOf({ executables: inner.inside, 'agent.mjs': outer.inside })
+    const sbom = cycloneDx({ version, packages, platforms, timestamp: time })
+    fs.writeFileSync(join(fresh, 'VERSION'), `${version}\n`)
+    fs.writeFileSync(join(fresh, 'sbom.cdx.json'), sbom)
+    fs.writeFileSync(join(fresh, 'LICENSES.txt'), licenceTexts(packages))
+    for (const file of COPIED.filter((one) => fs.existsSync(join(ROOT, one))))
+      fs.copyFileSync(join(ROOT, file), join(fresh, basename(file)))
+    const sums = sumsOf(fresh)
+    fs.writeFileSync(join(fresh, 'SHA256SUMS'), sums)
+    if (signingKey !== undefined)
+      fs.writeFileSync(join(fresh, 'SHA256SUMS.sig'), sign(null, Buffer.from(sums), signingKey))
+    fs.rmSync(directory, { recursive: true, force: true })
+    fs.renameSync(fresh, directory)
+  } finally {
+    fs.rmSync(fresh, { recursive: true, force: true })
+  }
+  return fs.readdirSync(directory).sort()
+}
+
+/** The executable of a platform, made twice, and packed. */
+function executable(
+  bundles: readonly string[],
+  directory: string,
+  { platform, quick }: { platform: Platform; quick: boolean },
+): void {
+  const outfile = join(directory, `agent-${platform.name}`)
+  const second = join(directory, 'inner', basename(outfile))
+  for (const one of [outfile, second]) compile(bundles, one, platform)
+  const bytes = fs.readFileSync(outfile)
+  if (!bytes.equals(fs.readFileSync(second)))
+    throw new Error(`Cannot release ${basename(outfile)}: two builds of it are not the same bytes`)
+  fs.rmSync(second)
+  pack(outfile, { quick })
+  for (const [ending, most] of Object.entries(BARS)) {
+    const { size } = fs.statSync(`${outfile}${ending}`)
+    process.stderr.write(`${basename(outfile)}${ending} ${(size / 1e6).toFixed(1)} MB\n`)
+    if (size > most && !quick)
+      throw new Error(
+        `Cannot release ${basename(outfile)}${ending}: it has ${size} bytes, want at most ${most}`,
+      )
+  }
+}
+
+/** Writes FILE.gz and FILE.xz, whose bytes depend on those of the file alone: no name, no time, one thread. */
+export function pack(file: string, { quick = false }: { quick?: boolean } = {}): void {
+  fs.writeFileSync(`${file}.gz`, gzipSync(fs.readFileSync(file), { level: quick ? 1 : 9 }))
+  // CRC32, as small unpackers know no other; what counts is SHA256SUMS.
+  const options = [quick ? '-0' : '-9', '--threads=1', '--check=crc32', '--keep', '--force']
+  const run = spawnSync('xz', [...options, '--', file], { encoding: 'utf8' })
+  if (run.status !== 0) throw new Error(`Cannot pack ${basename(file)}: xz failed\n${run.stderr}`)
+}
+
+function needXz(): void {
+  if (spawnSync('xz', ['--version']).status !== 0)
+    throw new Error('Cannot release: xz is not installed (apt-get install xz-utils)')
+}
+
+/** Lines as `sha256sum -c` reads them, of all files of a directory. */
+function sumsOf(directory: string): string {
+  const lines = fs.readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+    if (!entry.isFile()) return []
+    const bytes = fs.readFileSync(join(directory, entry.name))
+    return [`${createHash('sha256').update(bytes).digest('hex')}  ${entry.name}\n`]
+  })
+  // By name, and not as the file system lists them.
+  return lines.sort((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1)).join('')
+}
+
+function ed25519(pem: string) {
+  const key = createPrivateKey(pem)
+  if (key.asymmetricKeyType !== 'ed25519')
+    throw new Error(
+      `Cannot sign: found a key of type ${String(key.asymmetricKeyType)}, want ed25519`,
+    )
+  return key
+}
+
+/** When the commit was made: the only time in a release. */
+function commitTime(): string | undefined {
+  const run = spawnSync('git', ['show', '-s', '--format=%ct', 'HEAD'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  })
+  const seconds = Number(run.stdout)
+  return run.status === 0 && seconds > 0 ? new Date(seconds * 1000).toISOString() : undefined
+}
+
+/** What the command line asks for; throws an Error when it cannot be understood or must not be signed. */
+function asked(args: string[]): ReleaseOptions {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      key: { type: 'string' },
+      unsigned: { type: 'boolean', default: false },
+      quick: { type: 'boolean', default: false },
+      out: { type: 'string', default: join(ROOT, 'dist', 'release') },
+    },
+  })
+  const keyFile = values.key ?? process.env['RUNTIME_AGENT_RELEASE_KEY']
+  const platforms = positionals.length === 0 ? PLATFORMS : positionals.map(platformNamed)
+  const rehearsal = { platforms, directory: resolve(values.out), quick: values.quick }
+  if (values.unsigned) return rehearsal
+  if (keyFile === undefined)
+    throw new Error('Cannot sign: want --key FILE, RUNTIME_AGENT_RELEASE_KEY or --unsigned')
+  if (values.quick || platforms !== PLATFORMS)
+    throw new Error('Cannot sign a rehearsal: leave out --quick and names, or give --unsigned')
+  if (productVersion().includes('+'))
+    throw new Error(
+      `Cannot sign ${productVersion()}: want a clean tree at the tag of its version, or --unsigned`,
+    )
+  return { ...rehearsal, key: fs.readFileSync(keyFile, 'utf8') }
+}
+
+function platformNamed(name: string): Platform {
+  const platform = PLATFORMS.find((one) => one.name === name)
+  if (platform !== undefined) return platform
+  const known = PLATFORMS.map((one) => one.name).join(', ')
+  throw new Error(`Cannot release for '${name}': want none (for all) or one of ${known}`)
+}
+
+if (import.meta.main) {
+  try {
+    const options = asked(process.argv.slice(2))
+    for (const file of await release(options)) console.log(file)
+    if (options.key === undefined) process.stderr.write('Not signed: a rehearsal.\n')
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    process.exit(1)
+  }
+}
