@@ -17,7 +17,7 @@ import { noteWaiting } from './retry.ts'
 import { blankMemory, openMemory } from './start.ts'
 import { statusOf } from './status-of.ts'
 import { lookAtToken, tokenStatus } from './token-watch.ts'
-import { obey } from './trigger.ts'
+import { isEarly, obey } from './trigger.ts'
 import { workOf } from './work.ts'
 import type { Work } from './work.ts'
 
@@ -104,6 +104,8 @@ type Term = { signal: AbortSignal; lost: AbortSignal }
 
 async function live(deps: Deps, memory: Memory, term: Term): Promise<void> {
   const asked: Trigger[] = []
+  /** Asked for, and neither obeyed nor refused yet. */
+  const wishes: Trigger[] = []
   const signal = AbortSignal.any([term.signal, term.lost])
   const jobs = openJobs(memory)
   const { version, pid, settings } = deps
@@ -113,13 +115,18 @@ async function live(deps: Deps, memory: Memory, term: Term): Promise<void> {
       const ended = jobs.nextEnd()
       await look(deps, memory)
       const decision = beginDue(deps, memory, jobs, signal)
+      const judged = await obeyAll(deps, memory, wishes, signal)
+      asked.push(...judged)
+      if (judged.length > 0) continue
       await report(deps, memory, decision, asked)
-      await waitFor(deps, memory, { until: decision.until, asked, ended, signal })
+      const wish = await waitFor(deps, memory, { until: decision.until, ended, signal })
+      if (wish !== undefined) wishes.push(wish)
     }
   } finally {
     await jobs.settled()
     const why = term.signal.aborted ? 'stopped' : 'another agent may be in charge'
     memory.owner = term.signal.aborted
+    asked.push(...wishes)
     await report(deps, memory, { state: 'idle', until: Infinity, why }, asked, term.signal.aborted)
     const sessions = [...memory.retired, ...(memory.session === undefined ? [] : [memory.session])]
     await Promise.all(sessions.map((session) => session.close()))
@@ -185,26 +192,44 @@ function isDone({ kind, refused }: Trigger, { running }: Memory): boolean {
   return kind === 'renew' || kind === 'reconnect' ? !running.has('identity') : running.size === 0
 }
 
-type Wait = { until: Instant; asked: Trigger[]; ended: AbortSignal; signal: AbortSignal }
+/** Obeys what can be obeyed now and refuses what cannot; gives both, and leaves what may be possible in a while. */
+async function obeyAll(
+  deps: Deps,
+  memory: Memory,
+  wishes: Trigger[],
+  signal: AbortSignal,
+): Promise<Trigger[]> {
+  const judged: Trigger[] = []
+  for (const wish of wishes.splice(0)) {
+    const later: Trigger[] = []
+    const refused = (error: AgentError): void => {
+      if (isEarly(wish, memory)) {
+        later.push(wish)
+        return
+      }
+      deps.log.warn(error.message, { code: error.code, asked: wish.kind })
+      wish.refused = error.toProblem()
+    }
+    await attempt(deps, signal, () => obey(deps, memory, wish), refused)
+    wishes.push(...later)
+    if (later.length === 0) judged.push(wish)
+  }
+  return judged
+}
+
+type Wait = { until: Instant; ended: AbortSignal; signal: AbortSignal }
 
 /** Waits until the time, the next look, the end of a job, a trigger or the end, whichever comes first. */
 async function waitFor(
   deps: Deps,
   memory: Memory,
-  { until, asked, ended, signal }: Wait,
-): Promise<void> {
+  { until, ended, signal }: Wait,
+): Promise<Trigger | undefined> {
   // The end may have been asked for by a reply: then no event comes any more.
-  if (signal.aborted) return
+  if (signal.aborted) return undefined
   if (memory.running.size === 0) relieveMemory()
   const pause = Math.min(TICK, Math.max(0, until - deps.clock.now()))
-  const got = await triggerWithin(deps, pause, [signal, ended])
-  if (got === undefined) return
-  asked.push(got)
-  const refused = (error: AgentError): void => {
-    deps.log.warn(error.message, { code: error.code, asked: got.kind })
-    got.refused = error.toProblem()
-  }
-  await attempt(deps, signal, () => obey(deps, memory, got), refused)
+  return triggerWithin(deps, pause, [signal, ended])
 }
 
 /** The next trigger, if one comes within the time and before the first of the signals. */

@@ -43,6 +43,17 @@ export async function obey(deps: Deps, memory: Memory, trigger: Trigger): Promis
   }
 }
 
+/**
+ * Whether what cannot be done may be possible soon: an identity is being enrolled, or the first passes since the start
+ * have not said yet what they hold.
+ */
+export function isEarly({ kind }: Trigger, { running, sources, targets }: Memory): boolean {
+  if (kind === 'renew' || kind === 'reconnect') return running.has('identity')
+  const parts = [...Object.values(sources), ...Object.values(targets)]
+  const unseen = parts.some((part) => part.lastSuccess === undefined && part.failures === 0)
+  return kind === 'approve' && running.size > 0 && unseen
+}
+
 /** Sources and targets are due now. */
 export function makeSyncDue(deps: Deps, memory: Memory): void {
   const now = deps.clock.now()

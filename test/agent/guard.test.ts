@@ -160,6 +160,22 @@ describe('an empty page for more than five applications', () => {
     expect(target.objects.size).toBe(0)
   })
 
+  test('is approved while an agent that has just begun still looks, and a hash that nobody knows is refused then', async () => {
+    const stores = openStores(await many.identity())
+    await using scene = await inStep(many, { stores })
+    const { agent, target } = scene
+    await many.plane.set({ emptyPage: true })
+    await agent.sync()
+    const { hash } = heldBy(agent.status)[0]!
+    await agent.stop()
+    await using again = await many.start({ stores, targets: [target] })
+    const known = again.ask({ kind: 'approve', hash })
+    const unknown = await again.ask({ kind: 'approve', hash: '000000000000' })
+    expect(unknown.refused?.code).toBe('approval_unknown')
+    expect((await known).refused).toBeUndefined()
+    expect(target.objects.size).toBe(0)
+  })
+
   test('waits for its fetch after the approval, over a restart if need be, for an hour at most', async () => {
     const stores = openStores(await many.identity())
     await using scene = await inStep(many, { stores })
