@@ -60,7 +60,8 @@ describe('an application that is refused', () => {
       random: () => 0.999,
     })
     await agent.atRest()
-    const conditions = () => agent.status.applications.map(({ condition }) => condition).sort()
+    const conditions = (): string[] =>
+      agent.status.applications.map(({ condition }) => condition).sort()
     expect(conditions()).toEqual(['problem', ...others.map(() => 'synced')])
     const [target, source] = [() => agent.status.targets[0]!, () => agent.status.sources[0]!]
     while (target().nextAt < source().nextAt + MINUTE) await own.clock.advance(MINUTE)
