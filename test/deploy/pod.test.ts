@@ -78,6 +78,7 @@ describe('in a pod', () => {
       })
       const probe = (path: string): Promise<Response> =>
         fetch(`http://127.0.0.1:${port}${path}`, { headers: { host: `10.42.0.17:${port}` } })
+      await until('the pass is over', async () => (await probe('/readyz')).ok)
       for (const path of ['/livez', '/readyz', '/healthz'])
         expect([path, (await probe(path)).status]).toEqual([path, 200])
       // As kubectl exec does: in the namespaces of the process.
