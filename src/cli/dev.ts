@@ -163,7 +163,7 @@ async function serveBoth(plane: Plane, paths: Paths, signal: AbortSignal): Promi
 `)
   // The first token is there before the agent looks; later ones come when it asks.
   if ((await lstat(paths.identity)) === undefined) await writeToken(plane, paths)
-  await run(loaded, signal, [tokenGiver(plane, paths)])
+  await run(loaded, signal, { reporters: [tokenGiver(plane, paths)] })
 }
 
 /** Does what an operator would: puts a new token in place whenever the agent needs one. */
