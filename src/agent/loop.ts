@@ -72,9 +72,11 @@ async function standBy(deps: Deps, signal: AbortSignal): Promise<Owned | undefin
   const told = Promise.withResolvers<undefined>()
   const over = new AbortController()
   const acquired = deps.ownership
-    .acquire(signal, (reason) => {
-      if (reason !== why) deps.log.info(`standing by: ${reason}`)
+    .acquire(signal, (reason, problem) => {
+      if (reason !== why)
+        deps.log[problem === undefined ? 'info' : 'warn'](`standing by: ${reason}`)
       why = reason
+      memory.standbyProblem = problem
       told.resolve(undefined)
     })
     .finally(() => over.abort())

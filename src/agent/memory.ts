@@ -49,6 +49,8 @@ export type Memory = {
   /** Attempts so far; connectDue() makes of it when the next one is due. */
   connect: Due
   renew: Due
+  /** What else than another agent keeps this one from being in charge. */
+  standbyProblem?: Problem | undefined
   /** A person asked for a new certificate: whatever is learned of clocks, it is due until it is there. */
   renewAsked?: true
   label: Due

@@ -40,11 +40,14 @@ export interface TokenSource {
 /** Mutual exclusion between agents on one state. */
 export interface Ownership {
   /**
-   * Waits until this agent is in charge, and says by `waiting` why it is not, whenever that changes. Throws
-   * already_running where waiting makes no sense, and on what keeps the agent from running at all.
+   * Waits until this agent is in charge, and says by `waiting` why it is not, whenever that changes, with the problem
+   * when it is not because of another agent. Throws already_running where waiting makes no sense, and on what keeps the
+   * agent from running at all.
    */
-  acquire(signal: AbortSignal, waiting: (why: string) => void): Promise<Owned>
+  acquire(signal: AbortSignal, waiting: Waiting): Promise<Owned>
 }
+
+export type Waiting = (why: string, problem?: Problem) => void
 
 export type Owned = {
   /** Aborted when another agent may be in charge: from then on nothing is written. */

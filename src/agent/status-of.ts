@@ -68,7 +68,7 @@ export function statusOf(
           ...optional('label', memory.label.failure),
         }
       : {},
-    problems: memory.owner ? problemsOf(memory, now) : [],
+    problems: memory.owner ? problemsOf(memory, now) : standbyProblems(memory),
     history: memory.history,
     ...optional('clockSkew', clockSkew),
     insecure: frame.insecure,
@@ -179,6 +179,10 @@ function isOf(owner: Owner, application: string): boolean {
 
 /** Beyond this, certificates and tokens may seem not yet or no longer valid. */
 const SKEW_LIMIT = MINUTE
+
+function standbyProblems({ standbyProblem }: Memory): Problem[] {
+  return standbyProblem === undefined ? [] : [standbyProblem]
+}
 
 /** Worst first: what a person must do before what the agent does by itself. */
 function problemsOf(memory: Memory, now: Instant): Problem[] {

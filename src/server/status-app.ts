@@ -83,14 +83,20 @@ export function statusApp(
   return app
 }
 
-/** Whether what was asked for is in place, and why not. Standby is ready: another agent does the work. */
+/**
+ * Whether what was asked for is in place, and why not. Standby is ready, as another agent does the work; but not when it
+ * needs a person first, such as for rights that are missing: no rollout may count it as good.
+ */
 export function readiness(status: Status | undefined): {
   ready: boolean
   degraded: boolean
   reasons: string[]
 } {
   if (status === undefined) return { ready: false, degraded: false, reasons: ['starting'] }
-  if (status.standby) return { ready: true, degraded: false, reasons: [`standby: ${status.why}`] }
+  if (status.standby) {
+    const ready = status.problems.every(({ turn }) => turn === 'agent')
+    return { ready, degraded: status.problems.length > 0, reasons: [`standby: ${status.why}`] }
+  }
   const missing = [
     ...(status.identity?.condition === 'valid' ? [] : ['no usable identity']),
     ...status.targets

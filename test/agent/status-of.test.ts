@@ -84,6 +84,9 @@ describe('the status', () => {
     expect(codes(status(lone))).toEqual(['token_missing'])
     const standby = status({ ...lone, owner: false })
     expect([standby.standby, standby.problems, standby.failing]).toEqual([true, [], {}])
+    const standbyProblem = failure('kubernetes_forbidden')
+    const barred = status({ ...lone, owner: false, standbyProblem })
+    expect(barred.problems).toEqual([standbyProblem])
   })
 
   test('while something is done says so, and that it is done now', () => {

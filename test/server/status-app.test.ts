@@ -4,6 +4,7 @@ import { MINUTE } from '../../src/model/time.ts'
 import { hostRule } from '../../src/server/host-rule.ts'
 import { statusApp } from '../../src/server/status-app.ts'
 import { fixtureNow, refusedProblem, statusFixture } from './status.fixture.ts'
+import { problem } from '../../src/model/problem.ts'
 
 const usage = () => ({ memory: 1, cpu: 1 })
 
@@ -65,6 +66,17 @@ describe('the status endpoint', () => {
     const answer = await open(standby)('/readyz')
     expect(answer.status).toBe(200)
     expect(await answer.text()).toContain('standby: agent-1 holds the Lease')
+  })
+
+  test('a standby that lacks a right is not ready: no rollout may take it for good', async () => {
+    const problems = [problem('kubernetes_forbidden', 'Cannot work in this cluster: no rights')]
+    const why = problems[0]!.message
+    const barred = statusFixture({ standby: true, targets: [], why, problems })
+    const answer = await open(barred)('/readyz')
+    expect([answer.status, await answer.json()]).toEqual([
+      503,
+      { ready: false, degraded: true, reasons: [`standby: ${why}`] },
+    ])
   })
 
   test.each(['POST', 'PUT', 'DELETE', 'PATCH'])(

@@ -1,4 +1,5 @@
 import { AgentError, toAgentError } from '../../model/problem.ts'
+import type { Problem } from '../../model/problem.ts'
 import { SECOND, type Duration } from '../../model/time.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -45,7 +46,10 @@ export type LeaseOptions = {
 
 /** As Ownership and Owned of agent/ports.ts. */
 export type LeaseOwnership = {
-  acquire(signal: AbortSignal, waiting: (why: string) => void): Promise<LeaseOwned>
+  acquire(
+    signal: AbortSignal,
+    waiting: (why: string, problem?: Problem) => void,
+  ): Promise<LeaseOwned>
   /** What this agent knows is not true any more: ends the present term, so that a new one begins with all of it anew. */
   doubt(why: string): void
 }
@@ -73,7 +77,7 @@ export function openLease(options: LeaseOptions): LeaseOwnership {
           return outcome.owned
         }
         signal.throwIfAborted()
-        if (outcome.why !== said) waiting((said = outcome.why))
+        if (outcome.why !== said) waiting((said = outcome.why), outcome.problem)
         await clock.sleep(outcome.wait, signal)
       }
     },
@@ -84,7 +88,7 @@ type Scene = HoldScene & LeaseOptions & { ref: Ref }
 
 /** What a standby has seen of the holder, and since when by its own count. */
 type Rival = { mark: string | undefined; since: Duration }
-type Outcome = Term | { why: string; wait: Duration }
+type Outcome = Term | { why: string; problem?: Problem; wait: Duration }
 
 async function attempt(scene: Scene, rival: Rival, signal: AbortSignal): Promise<Outcome> {
   try {
@@ -100,8 +104,9 @@ async function attempt(scene: Scene, rival: Rival, signal: AbortSignal): Promise
       throw thrown
     }
   } catch (thrown) {
-    const { message, retryAfter = 0 } = await explained(scene, thrown, signal)
-    return { why: message, wait: Math.min(LONGEST_WAIT, Math.max(AFTER_FAILURE, retryAfter)) }
+    const error = await explained(scene, thrown, signal)
+    const wait = Math.min(LONGEST_WAIT, Math.max(AFTER_FAILURE, error.retryAfter ?? 0))
+    return { why: error.message, problem: error.toProblem(), wait }
   }
 }
 
