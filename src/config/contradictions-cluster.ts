@@ -4,8 +4,17 @@ type Contradiction = { path: NodePath; message: string }
 type Section = Record<string, unknown>
 
 /** What single fields cannot show of the parts that live in a cluster. Reads plain values, as contradictions.ts does. */
-export function clusterContradictions(identity: Section, targets: Section[]): Contradiction[] {
-  return [...identitySecrets(identity), ...twoOfKyma(targets), ...sharedNamespaces(targets)]
+export function clusterContradictions(
+  { name }: Section,
+  identity: Section,
+  targets: Section[],
+): Contradiction[] {
+  return [
+    ...identitySecrets(identity),
+    ...twoOfKyma(targets),
+    ...namedForKyma(name, targets),
+    ...sharedNamespaces(targets),
+  ]
 }
 
 function identitySecrets({ store, secret, caSecret }: Section): Contradiction[] {
@@ -29,6 +38,14 @@ function twoOfKyma(targets: Section[]): Contradiction[] {
     path: ['targets', index, 'kind'],
     message: `targets[${all[0] ?? 0}] is of kind kyma already, want one such target`,
   }))
+}
+
+/** Applications carry no mark of an agent, and agents of other names hold other Leases: two would fight for them. */
+function namedForKyma(name: unknown, targets: Section[]): Contradiction[] {
+  if (name === undefined || name === 'default' || !targets.some(({ kind }) => kind === 'kyma'))
+    return []
+  const message = 'has no meaning with a target of kind kyma, which is that of one agent a cluster'
+  return [{ path: ['name'], message: `${message}; want default or no such key` }]
 }
 
 /** Marks name the agent, not the target: in one namespace two targets would take each other's Secrets for their own. */

@@ -23,7 +23,7 @@ export function contradictions(value: unknown, base: string): Contradiction[] {
   return [
     ...sameNames(targets),
     ...overlaps(directories(root, targets, base)),
-    ...clusterContradictions(asMapping(root['identity']), targets),
+    ...clusterContradictions(root, asMapping(root['identity']), targets),
   ]
 }
 

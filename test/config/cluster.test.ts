@@ -106,6 +106,10 @@ describe('what lives in a cluster', () => {
       '2:89: targets[1].namespaces[1]: a is of targets[0] already, want another one',
     ],
     [
+      'version: 1\nname: second\ntargets: [{kind: kyma}]',
+      '2:7: name: has no meaning with a target of kind kyma, which is that of one agent a cluster; want default or no such key',
+    ],
+    [
       'version: 1\nidentity: {store: secret}',
       '2:11: identity.secret: missing, want namespace/name of a Secret',
     ],
