@@ -26,6 +26,7 @@ const VERBS = [
   'envtest',
   'golden',
   'release',
+  'image',
 ]
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const MODULES = join(ROOT, 'node_modules')
