@@ -21,14 +21,43 @@ export function canonicalJson(value: unknown): string {
   if (value === undefined) return 'null'
   if (value === null || typeof value !== 'object') return JSON.stringify(value)
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
-  const members = Object.entries(value)
+  const members = membersOf(value)
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(',')}}`
+}
+
+function membersOf(value: object): [string, unknown][] {
+  return Object.entries(value)
     .filter(([, member]) => member !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`)
-  return `{${members.join(',')}}`
+}
+
+/**
+ * {@link canonicalJson} in pieces: each entry of a list that is a member of the value is one of its own, so that nobody
+ * has to hold the whole text of a large tenant.
+ */
+export function* canonicalPieces(value: object): Generator<string> {
+  yield '{'
+  for (const [index, [key, member]] of membersOf(value).entries()) {
+    yield `${index === 0 ? '' : ','}${JSON.stringify(key)}:`
+    if (Array.isArray(member)) {
+      yield '['
+      for (const [at, one] of member.entries()) yield `${at === 0 ? '' : ','}${canonicalJson(one)}`
+      yield ']'
+    } else yield canonicalJson(member)
+  }
+  yield '}'
 }
 
 /** SHA-256 over {@link canonicalJson}. */
 export function digestOf(value: unknown): string {
-  return sha256(canonicalJson(value))
+  if (
+    value === null ||
+    typeof value !== 'object' ||
+    Array.isArray(value) ||
+    value instanceof Secret
+  )
+    return sha256(canonicalJson(value))
+  const hash = createHash('sha256')
+  for (const piece of canonicalPieces(value)) hash.update(piece)
+  return hash.digest('hex')
 }

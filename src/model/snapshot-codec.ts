@@ -21,7 +21,7 @@ import {
   recordOf,
 } from './decode.ts'
 import type { JsonObject } from './decode.ts'
-import { canonicalJson } from './digest.ts'
+import { canonicalPieces } from './digest.ts'
 import type { CredentialsHeld } from './missing-credentials.ts'
 import { problem } from './problem.ts'
 import type { Problem } from './problem.ts'
@@ -33,7 +33,7 @@ const VERSION = 1
 
 /** The snapshot as text for a private file (0600): JSON with all secrets revealed. Equal snapshots give equal text. */
 export function encodeSnapshot(snapshot: Snapshot): string {
-  return `${canonicalJson({ version: VERSION, ...snapshot })}\n`
+  return `${[...canonicalPieces({ version: VERSION, ...snapshot })].join('')}\n`
 }
 
 /** The reverse. Damaged text, or one of another version, is a problem and no snapshot: never an error. */

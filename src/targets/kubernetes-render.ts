@@ -12,6 +12,7 @@ import type {
   RenderedObject,
   SourceProblem,
 } from '../model/target.ts'
+import { relieveMemory } from '../runtime/relieve.ts'
 import { bindingOf, publishedValues } from './binding.ts'
 import { bindingKey, holdersOf } from './binding-holders.ts'
 import { Binding, dataOf, digestOfBinding, digestOfData } from './kubernetes-secret.ts'
@@ -46,7 +47,10 @@ function byAge(a: SeenSecret, b: SeenSecret): number {
   return a.name < b.name ? -1 : 1
 }
 
-type Part = { objects: RenderedObject<Binding>[]; problems: SourceProblem[] }
+type Part = { objects: RenderedObject<Binding>[]; problems: SourceProblem[]; bytes: number }
+
+/** Bytes of bindings, rendered one after the other, after which memory is worth a look. */
+const HEAVY = 4_000_000
 
 /** Names of one application's Secrets, by key; undefined where another one has the name. */
 type Names = ReadonlyMap<string, string | undefined>
@@ -59,12 +63,19 @@ const NAMELESS: Names = new Map()
 export function createSecretRender(
   options: SecretRenderOptions,
 ): (desired: Desired, observed: Observed) => Rendered<Binding> {
+  let weight = 0
   const made = new WeakMap<Application, { names: string; part: Part }>()
   const partOf = (application: Application, names: Names): Part => {
     const given = [...names.values()].join(' ')
     const known = made.get(application)
     if (known?.names === given) return known.part
     const part = renderApplication(application, names, options)
+    weight += part.bytes
+    if (weight > HEAVY) {
+      // What was made for the digests is garbage, ten times as large, and nothing else would run before it is much.
+      relieveMemory()
+      weight = 0
+    }
     made.set(application, { names: given, part })
     return part
   }
@@ -121,7 +132,7 @@ function renderApplication(
   names: Names,
   { types, digestKey }: SecretRenderOptions,
 ): Part {
-  const part: Part = { objects: [], problems: [] }
+  const part: Part = { objects: [], problems: [], bytes: 0 }
   for (const bundle of application.bundles) {
     const key = bindingKey(bundle)
     const ids = { application: application.id, bundle: bundle.id }
@@ -145,6 +156,7 @@ function renderApplication(
       say(tooLarge(subject, size), true)
       continue
     }
+    part.bytes += size
     const values = digestOfData(digestKey, data)
     const content = new Binding(ids, titles, { data: make, values })
     part.objects.push({ key, owner, name, digest: digestOfBinding(digestKey, content), content })
