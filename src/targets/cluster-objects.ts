@@ -68,6 +68,8 @@ type Known<T> = Map<string, Version & { value: T }>
 export class Seen<T> {
   readonly #read: (object: KubeObject) => T
   #known: Known<T> = new Map()
+  /** Of the latest list. */
+  #listedAt = 0
 
   /** `read` gets whole objects, which are shared: it must not change them, nor keep more of them than it needs. */
   constructor(read: (object: KubeObject) => T) {
@@ -106,7 +108,9 @@ export class Seen<T> {
     signal: AbortSignal,
   ): Promise<T[]> {
     if (this.#known.size > 0) {
-      const { items } = await kubernetes.list(resource, { ...scope, only: 'metadata' }, signal)
+      const listed = await kubernetes.list(resource, { ...scope, only: 'metadata' }, signal)
+      this.#noteBackup(listed.resourceVersion)
+      const { items } = listed
       const changed = items.filter((item) => !isAsKnown(this.#known.get(uidOf(item)), item))
       if (changed.length <= SINGLY) {
         const whole = await mapConcurrently(
@@ -134,8 +138,16 @@ export class Seen<T> {
       this.#note(object, this.#known, known)
       return { metadata: object.metadata }
     }
-    const { items } = await kubernetes.list(resource, { ...scope, keep }, signal)
+    const { items, resourceVersion } = await kubernetes.list(resource, { ...scope, keep }, signal)
+    this.#listedAt = Number(resourceVersion)
     return this.#only(items, known)
+  }
+
+  /** From a cluster that was restored from a backup a version may come twice, with other content: nothing is known. */
+  #noteBackup(resourceVersion: string): void {
+    const at = Number(resourceVersion)
+    if (at < this.#listedAt) this.#known = new Map()
+    this.#listedAt = at
   }
 }
 
