@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import process from 'node:process'
 import type { Duration } from '../model/time.ts'
 import { errorCode } from './disk-error.ts'
+import { reapOrphans } from './orphans.ts'
 
 export type CommandOptions = {
   timeout: Duration
@@ -26,6 +27,9 @@ const HANDED_ON = /^(PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LANG|LC_\w+|DBUS_\w+
 /** How long output is still read once the command itself has ended: a daemon that it left may hold the pipe for ever. */
 const DRAIN: Duration = 200
 
+/** Those that run, or of which the runtime has not told the end. */
+const running = new Set<number>()
+
 /** Runs a command without a shell, in a process group of its own that is killed whole when its time is over. Never rejects. */
 export async function runCommand(
   argv: readonly string[],
@@ -46,6 +50,7 @@ export async function runCommand(
   } catch (thrown) {
     return notStarted(thrown)
   }
+  if (child.pid !== undefined) running.add(child.pid)
   const output = keepTail(child)
   let killed: CommandResult['killed']
   const kill = (why: 'timeout' | 'aborted'): void => {
@@ -63,6 +68,9 @@ export async function runCommand(
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', aborted)
+    if (child.pid !== undefined) running.delete(child.pid)
+    // Not only those of this command: what an earlier one left may have ended since.
+    await reapOrphans(running)
   }
 }
 
