@@ -63,6 +63,8 @@ export function dropInConfig(env: Env): DropIn {
   const logsQueries = read('APP_QUERY_LOGGING', goBool)
   const config: Config = {
     ...defaults,
+    // Where the Go agent keeps its identity: also for commands from outside of the cluster, whose context has another one.
+    kubernetes: { ...defaults.kubernetes, namespace: identity.namespace },
     connector: {
       ...defaults.connector,
       token: { from: 'secret', secret: { ...configuration, key: 'TOKEN' } },

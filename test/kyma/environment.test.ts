@@ -35,8 +35,10 @@ describe('the variables of the Go agent', () => {
     const { config, configuration, warnings } = configOf({})
     expect(configuration).toEqual({ namespace: 'kyma-system', name: 'compass-agent-configuration' })
     expect(warnings).toEqual([])
-    const { renewal, guard, name, runtime, proxy, kubernetes } = defaultConfig()
-    expect(config).toMatchObject({ renewal, guard, name, runtime, kubernetes })
+    const { renewal, guard, name, runtime, proxy } = defaultConfig()
+    expect(config).toMatchObject({ renewal, guard, name, runtime })
+    // Of the Lease too, wherever the command is typed.
+    expect(config.kubernetes).toEqual({ namespace: 'kyma-system' })
     expect(config.proxy).toBe(proxy)
     expect(config.connector.token).toEqual({
       from: 'secret',
