@@ -1,4 +1,5 @@
 import * as fs from 'node:fs'
+import { dirname } from 'node:path'
 import { setImmediate } from 'node:timers'
 import { diskError, errorCode } from './disk-error.ts'
 import { factsOf, isAbsent, lookAt } from './file-facts.ts'
@@ -61,7 +62,7 @@ export const bulkFiles: BulkFiles = {
   write: (path, data, as) => on('write', path, () => writeNew(path, data, as)),
   makeDirectory: (path, as) =>
     on('make the directory', path, () => {
-      fs.mkdirSync(path, 0o700)
+      fs.mkdirSync(path, isHandedOn(dirname(path), as) ? as.mode & 0o777 : 0o700)
       mend(path, as)
     }),
   mend: (path, as) => on('change mode and group of', path, () => mend(path, as)),
@@ -116,6 +117,12 @@ function writeNew(path: string, data: string, { mode, gid }: Access): FileFacts 
   } finally {
     fs.closeSync(file)
   }
+}
+
+/** Whether a new directory gets the set-group-ID bit and its group from the one above: a sandbox may let nobody set that bit. */
+function isHandedOn(parent: string, { mode, gid }: Access): boolean {
+  const above = fs.statSync(parent)
+  return (mode & above.mode & 0o2000) !== 0 && (gid === undefined || gid === above.gid)
 }
 
 function mend(path: string, { mode, gid }: Access): void {

@@ -137,7 +137,9 @@ async function create(
   const file = await fs.open(path, 'wx', mode & 0o600)
   try {
     await file.writeFile(data)
-    if (gid !== undefined) await file.chown((await file.stat()).uid, gid)
+    const { uid, gid: given } = await file.stat()
+    // A sandbox may forbid even what changes nothing.
+    if (gid !== undefined && gid !== given) await file.chown(uid, gid)
     await file.chmod(mode)
     if (sync) await file.sync()
   } finally {
