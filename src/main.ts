@@ -1,6 +1,7 @@
 import { registerCheck } from './cli/check.ts'
 import { registerConnect } from './cli/connect.ts'
 import { registerControl } from './cli/control.ts'
+import { registerInstall } from './cli/install.ts'
 import { registerPlan } from './cli/plan.ts'
 import { registerDev } from './cli/dev.ts'
 import { buildProgram, runProgram } from './cli/program.ts'
@@ -18,6 +19,7 @@ const program = buildProgram([
   registerStatus,
   registerPlan,
   registerControl,
+  registerInstall,
   registerSchema,
   registerVersion,
 ])

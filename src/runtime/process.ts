@@ -25,6 +25,12 @@ export function argv(): string[] {
   return process.argv.slice(2)
 }
 
+/** Path of this program when it is one executable; undefined: a runtime runs it. */
+export function ownExecutable(): string | undefined {
+  // Bun shows what is embedded in an executable as files below this directory.
+  return process.argv[1]?.startsWith('/$bunfs/') === true ? process.execPath : undefined
+}
+
 /** One environment variable; empty counts as missing. */
 export function env(name: string): string | undefined {
   const value = process.env[name]

@@ -1,0 +1,217 @@
+import type { Config, FilesTargetConfig, ValueSource } from '../config/config.ts'
+import { AgentError } from '../model/problem.ts'
+import { dirname } from '../runtime/path.ts'
+
+/** What the service is made from. */
+export type ServiceInput = {
+  config: Config
+  /** Absolute. */
+  configFile: string
+  /** Absolute path of the agent's executable. */
+  executable: string
+}
+
+export type ServiceFile = { path: string; content: string }
+
+/** The service; also the name of its user, its group and its files. */
+export const SERVICE = 'runtime-agent'
+
+/** The files of the service, derived from agent.yaml: which directories it may write, which groups read them. Pure. */
+export function serviceFiles(input: ServiceInput): ServiceFile[] {
+  refuseHidden(input)
+  return [
+    { path: `/etc/sysusers.d/${SERVICE}.conf`, content: sysusers(input) },
+    { path: `/etc/tmpfiles.d/${SERVICE}.conf`, content: tmpfiles(input) },
+    { path: `/etc/systemd/system/${SERVICE}.service`, content: service(input) },
+    { path: `/etc/systemd/system/${SERVICE}-online.service`, content: online(input) },
+  ]
+}
+
+const HEAD = `# Made by agent install systemd from agent.yaml, and made anew by it: change it with systemctl edit instead.
+`
+
+function service(input: ServiceInput): string {
+  const { config, configFile, executable } = input
+  const groups = readerGroups(config)
+  return `${HEAD}[Unit]
+Description=Runtime agent: keeps this machine in step with UCL/Compass
+After=network.target nss-user-lookup.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=${words(executable, 'run', '--config', configFile)}
+ExecReload=/bin/kill -HUP $MAINPID
+User=${SERVICE}
+Group=${SERVICE}
+${groups.length === 0 ? '' : `SupplementaryGroups=${groups.join(' ')}\n`}${credentials(config)}UMask=0077
+Restart=always
+RestartSec=1
+RestartPreventExitStatus=0 2
+WatchdogSec=60
+WatchdogSignal=SIGKILL
+TimeoutStopSec=15
+KillMode=mixed
+LimitNOFILE=65536
+LimitCORE=0
+ReadWritePaths=${writable(config).map(quoted).join(' ')}
+${sandbox(input)}
+[Install]
+WantedBy=multi-user.target
+`
+}
+
+/** What consumers order after: there is an identity. When there is none yet they start all the same, if they only want it. */
+function online(input: ServiceInput): string {
+  const { configFile, executable } = input
+  return `${HEAD}[Unit]
+Description=Runtime agent is connected to UCL/Compass
+Requires=${SERVICE}.service
+After=${SERVICE}.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=${words(executable, 'status', '--wait=identity', '--timeout=90', '--config', configFile)}
+TimeoutStartSec=120
+User=${SERVICE}
+Group=${SERVICE}
+LimitCORE=0
+${sandbox(input)}`
+}
+
+/**
+ * All that systemd can take away, but for MemoryDenyWriteExecute: it puts Bun into its interpreter and takes bun:ffi, with
+ * which systemd is notified. RestrictSUIDSGID and the missing chown are why tmpfiles.d makes the directories of targets: what
+ * the agent makes below them has their group and set-group-id bit from the start.
+ */
+function sandbox(input: ServiceInput): string {
+  return `UnsetEnvironment=BUN_OPTIONS BUN_BE_BUN BUN_INSPECT NODE_TLS_REJECT_UNAUTHORIZED
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ProtectHome=${isBelowHome(input) ? 'read-only' : 'yes'}
+PrivateTmp=yes
+PrivateDevices=yes
+PrivateIPC=yes
+PrivateMounts=yes
+DevicePolicy=closed
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProcSubset=pid
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+KeyringMode=private
+RemoveIPC=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+`
+}
+
+/** The user, and the groups of readers where they are missing. */
+function sysusers({ config }: ServiceInput): string {
+  const named = readerGroups(config).filter((group) => !/^\d+$/.test(group))
+  return [
+    `${HEAD}u ${SERVICE} - "Runtime agent" /var/lib/${SERVICE} /usr/sbin/nologin`,
+    ...named.flatMap((group) => [`g ${group} -`, `m ${SERVICE} ${group}`]),
+    '',
+  ].join('\n')
+}
+
+/** What must be there before the service starts, as it can make nothing outside of the directories that it may write. */
+function tmpfiles({ config, configFile }: ServiceInput): string {
+  const { identity, connector } = config
+  const line = (type: string, path: string, mode: string, user: string, group: string): string =>
+    `${type} ${quoted(path)} ${mode} ${user} ${group}`
+  const token = connector.token.from === 'file' ? [connector.token.file] : []
+  const readable = [configFile, ...token]
+  const places = [...new Set(readable.map((path) => dirname(path)))].filter(
+    (path) => path === `/etc/${SERVICE}`,
+  )
+  return [
+    `${HEAD}${line('d', `/var/lib/${SERVICE}`, '0711', SERVICE, SERVICE)}`,
+    line('d', identity.directory, '0700', SERVICE, SERVICE),
+    ...filesTargets(config).map(({ directory, group = SERVICE }) =>
+      line('d', directory, '2750', SERVICE, group),
+    ),
+    ...places.map((path) => line('d', path, '0750', 'root', SERVICE)),
+    ...readable.map((path) => line('z', path, '0640', 'root', SERVICE)),
+    '',
+  ].join('\n')
+}
+
+function filesTargets({ targets }: Config): FilesTargetConfig[] {
+  return targets.filter((target) => target.kind === 'files')
+}
+
+function readerGroups(config: Config): string[] {
+  const groups = filesTargets(config).flatMap(({ group }) => (group === undefined ? [] : [group]))
+  return [...new Set(groups)].sort()
+}
+
+function writable(config: Config): string[] {
+  const own = `/var/lib/${SERVICE}`
+  const named = [config.identity.directory, ...filesTargets(config).map((one) => one.directory)]
+  const others = named.filter((path) => !`${path}/`.startsWith(`${own}/`))
+  return [own, ...new Set(others)]
+}
+
+/** Those that systemd hands over: in the form that looks into the credential store, and may be absent. */
+function credentials({ connector: { token, ca } }: Config): string {
+  return [token, ca]
+    .flatMap((source) => (source?.from === 'credential' ? [source.credential] : []))
+    .map((name) => `LoadCredential=${name}\n`)
+    .join('')
+}
+
+const HOMES = ['/home', '/root', '/run/user']
+const TEMPORARY = ['/tmp', '/var/tmp']
+
+function isBelow(path: string, directories: readonly string[]): boolean {
+  return directories.some((directory) => `${path}/`.startsWith(`${directory}/`))
+}
+
+function pathsOf({ config, configFile, executable }: ServiceInput): string[] {
+  const { token, ca } = config.connector
+  const files = [token, ca].flatMap((source: ValueSource | undefined) =>
+    source?.from === 'file' ? [source.file] : [],
+  )
+  return [executable, configFile, ...files, ...writable(config)]
+}
+
+function isBelowHome(input: ServiceInput): boolean {
+  return pathsOf(input).some((path) => isBelow(path, HOMES))
+}
+
+/** The service has temporary directories of its own. */
+function refuseHidden(input: ServiceInput): void {
+  const hidden = pathsOf(input).find((path) => isBelow(path, TEMPORARY))
+  if (hidden === undefined) return
+  throw new AgentError(
+    'usage',
+    `Cannot make a service of it: ${hidden} is in a temporary directory, which the service does not see`,
+    { hint: 'put it elsewhere, for example below /etc/runtime-agent or /var/lib/runtime-agent' },
+  )
+}
+
+/** A command line of a unit. */
+function words(...all: string[]): string {
+  return all.map((word) => quoted(word.replaceAll('$', '$$$$'))).join(' ')
+}
+
+/** One word of a unit file: % begins a specifier there, blanks and quotes have a meaning. */
+function quoted(text: string): string {
+  const plain = text.replaceAll('%', '%%')
+  return /^[\w@%+=:,./$-]+$/.test(plain) ? plain : `"${plain.replace(/["\\]/g, String.raw`\$&`)}"`
+}

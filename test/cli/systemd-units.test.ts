@@ -1,0 +1,142 @@
+import { afterAll, describe, expect, test } from 'bun:test'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { serviceFiles } from '../../src/cli/systemd-units.ts'
+import { parseConfig } from '../../src/config/parse.ts'
+import { skipUnless } from '../skip.ts'
+import { ROOT } from '../source.ts'
+
+const scratch = mkdtempSync(join(tmpdir(), 'units-'))
+afterAll(() => rmSync(scratch, { recursive: true, force: true }))
+
+const withAnalyze = skipUnless(Bun.which('systemd-analyze') !== null, {
+  why: 'systemd-analyze is not installed',
+  how: 'apt-get install systemd',
+})
+
+const CONFIG = '/etc/runtime-agent/agent.yaml'
+
+/** Content by file name; the two named runtime-agent.conf by their directory. */
+function made(text: string, executable = '/usr/local/bin/agent'): Record<string, string> {
+  const given = { file: 'agent.yaml', cwd: dirname(CONFIG), env: () => undefined }
+  const { config } = parseConfig(text, given)
+  const files = serviceFiles({ config: config!, configFile: CONFIG, executable })
+  return Object.fromEntries(
+    files.map(({ path, content }) => [
+      path.endsWith('.conf') ? basename(dirname(path)) : basename(path),
+      content,
+    ]),
+  )
+}
+
+/** Values of a key, as often as it stands there. */
+function values(unit: string | undefined, key: string): string[] {
+  const lines = (unit ?? '').split('\n').filter((line) => line.startsWith(`${key}=`))
+  return lines.map((line) => line.slice(key.length + 1))
+}
+
+const example = readFileSync(join(ROOT, 'deploy/agent.example.yaml'), 'utf8')
+const SERVICE = 'runtime-agent.service'
+
+describe('the files of the service', () => {
+  test.each([
+    ['runtime-agent.service', SERVICE],
+    ['runtime-agent-online.service', 'runtime-agent-online.service'],
+    ['sysusers.d/runtime-agent.conf', 'sysusers.d'],
+    ['tmpfiles.d/runtime-agent.conf', 'tmpfiles.d'],
+  ])('deploy/systemd/%s is what is made from deploy/agent.example.yaml', (file, name) => {
+    const path = join(ROOT, 'deploy/systemd', file)
+    const content = made(example)[name]!
+    if (process.env['UPDATE_REFERENCE'] !== undefined) {
+      mkdirSync(dirname(path), { recursive: true })
+      writeFileSync(path, content)
+    }
+    expect(readFileSync(path, 'utf8')).toBe(content)
+  })
+
+  test('let the service write where agent.yaml says, as a member of the groups of readers', () => {
+    const files = made(`
+version: 1
+identity: {directory: /srv/agent state}
+connector: {token: {credential: token}, ca: {credential: ca}}
+targets:
+  - {kind: files, directory: /var/lib/runtime-agent/out, group: apps}
+  - {kind: files, name: b, directory: '/srv/50%', group: apps}
+  - {kind: files, name: c, directory: /srv/c, group: '4711'}
+`)
+    const service = files[SERVICE]
+    expect(values(service, 'ReadWritePaths')).toEqual([
+      '/var/lib/runtime-agent "/srv/agent state" /srv/50%% /srv/c',
+    ])
+    expect(values(service, 'SupplementaryGroups')).toEqual(['4711 apps'])
+    expect(values(service, 'LoadCredential')).toEqual(['token', 'ca'])
+    expect(files['sysusers.d']).toContain('\ng apps -\nm runtime-agent apps\n')
+    expect(files['sysusers.d']).not.toContain('4711')
+    expect(files['tmpfiles.d']!.split('\n').slice(1, -1)).toEqual([
+      'd /var/lib/runtime-agent 0711 runtime-agent runtime-agent',
+      'd "/srv/agent state" 0700 runtime-agent runtime-agent',
+      'd /var/lib/runtime-agent/out 2750 runtime-agent apps',
+      'd /srv/50%% 2750 runtime-agent apps',
+      'd /srv/c 2750 runtime-agent 4711',
+      'd /etc/runtime-agent 0750 root runtime-agent',
+      'z /etc/runtime-agent/agent.yaml 0640 root runtime-agent',
+    ])
+  })
+
+  test('see home directories only when something is in one', () => {
+    const home = 'version: 1\nconnector: {token: {file: /home/op/token}}\n'
+    expect(values(made('version: 1\n')[SERVICE], 'ProtectHome')).toEqual(['yes'])
+    expect(values(made(home)[SERVICE], 'ProtectHome')).toEqual(['read-only'])
+  })
+
+  test.each([
+    'version: 1\nidentity: {directory: /tmp/state}\n',
+    'version: 1\ntargets: [{kind: files, directory: /var/tmp/out}]\n',
+  ])('are refused for %j, which the service would not see', (text) => {
+    expect(() => made(text)).toThrow('is in a temporary directory')
+  })
+
+  test('write words of a command as systemd reads them', () => {
+    const [start] = values(made('version: 1\n', '/opt/a $b "c" 5%/agent')[SERVICE], 'ExecStart')
+    expect(start).toBe(
+      String.raw`"/opt/a $$b \"c\" 5%%/agent" run --config /etc/runtime-agent/agent.yaml`,
+    )
+  })
+})
+
+describe('systemd', () => {
+  const texts = {
+    'the example': example,
+    'several targets': `version: 1
+connector: {token: {credential: token}}
+targets: [{kind: files, directory: "/srv/a b", group: apps}]
+`,
+  }
+
+  withAnalyze.each(Object.entries(texts))('finds nothing wrong in the units of %s', (_, text) => {
+    // It looks whether the program is there.
+    const files = made(text, process.execPath)
+    const units = Object.keys(files).filter((name) => name.endsWith('.service'))
+    for (const name of units) writeFileSync(join(scratch, name), files[name]!)
+    const verify = Bun.spawnSync(['systemd-analyze', 'verify', '--man=no', ...units], {
+      cwd: scratch,
+      env: { PATH: process.env['PATH'] ?? '', SYSTEMD_UNIT_PATH: `${scratch}:` },
+    })
+    expect(verify.stderr.toString()).not.toContain('runtime-agent')
+    expect(verify.exitCode).toBe(0)
+  })
+
+  withAnalyze.each(Object.entries(texts))('rates the exposure of %s 1.3 at most', (_, text) => {
+    const files = made(text)
+    for (const name of [SERVICE, 'runtime-agent-online.service']) {
+      writeFileSync(join(scratch, name), files[name]!)
+      const rated = Bun.spawnSync(
+        ['systemd-analyze', 'security', '--offline=true', '--threshold=13', join(scratch, name)],
+        { env: { PATH: process.env['PATH'] ?? '' } },
+      )
+      expect(rated.stdout.toString()).toMatch(/exposure level for .*: 1\.[0-3] /)
+      expect(rated.exitCode).toBe(0)
+    }
+  })
+})
