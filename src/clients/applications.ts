@@ -9,7 +9,7 @@ import type { ApplicationDocuments } from './documents.ts'
 import { hostOf } from './http.ts'
 import { request } from './graphql.ts'
 import type { Call, GraphqlSession, Question } from './graphql.ts'
-import { decodePage, isWhole, Moved, PageSize, readAll, sortById } from './pages.ts'
+import { decodePage, isWhole, mostBytes, Moved, PageSize, readAll, sortById } from './pages.ts'
 import type { Page, ReadPage } from './pages.ts'
 
 /** All applications of one runtime, as they were at one time. */
@@ -193,20 +193,26 @@ class Reader {
 
   async #page<Row>(
     question: Pick<Question<Page<Row>>, 'document' | 'decode' | 'known'> & {
-      variables: Record<string, unknown>
+      variables: { first: number } & Record<string, unknown>
     },
   ): ReturnType<ReadPage<Row>> {
     const { session, call } = this.#fetching
+    const { limits = {} } = session
+    const most = mostBytes(question.variables.first, limits.bytes)
+    const bounded = Number.isFinite(most) ? { limits: { ...limits, bytes: most } } : {}
     let bytes = 0
     this.#cost.requests++
     try {
-      const page = await request(session, {
-        ...question,
-        ...call,
-        what: WHAT,
-        door: 'director',
-        onBytes: (count) => (bytes = count),
-      })
+      const page = await request(
+        { ...session, ...bounded },
+        {
+          ...question,
+          ...call,
+          what: WHAT,
+          door: 'director',
+          onBytes: (count) => (bytes = count),
+        },
+      )
       return { page, bytes }
     } catch (thrown) {
       throw 'applicationId' in question.variables && isGone(thrown)

@@ -110,6 +110,17 @@ export function sortById<Row extends { id: string }>(rows: Row[]): Row[] {
 }
 
 const MOST_BYTES = 4_000_000
+/**
+ * A page of several rows is given up beyond this and asked for again with fewer: what a row weighs is not known before
+ * the first page, and one of a large tenant would fill the memory.
+ */
+const CUT_BYTES = 2 * MOST_BYTES
+
+/** How many bytes of a page of so many rows are read, of those that may be read at all. */
+export function mostBytes(first: number, allowed = Infinity): number {
+  return first > 1 ? Math.min(CUT_BYTES, allowed) : allowed
+}
+
 const LARGEST = 200
 /** A page of so few rows that is too slow is not slow for its size. */
 const SMALLEST = 25
@@ -147,7 +158,7 @@ export class PageSize {
 
   /** After a page of `first` rows was more than may be read; false when it was a single row. */
   tooLarge(first: number): boolean {
-    this.learn(2 * MOST_BYTES, first)
+    this.learn(2 * CUT_BYTES, first)
     return first > 1
   }
 
