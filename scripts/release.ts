@@ -132,12 +132,14 @@ function ed25519(pem: string) {
 
 /** When the commit was made: the only time in a release. */
 function commitTime(): string | undefined {
-  const run = spawnSync('git', ['show', '-s', '--format=%ct', 'HEAD'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-  })
-  const seconds = Number(run.stdout)
-  return run.status === 0 && seconds > 0 ? new Date(seconds * 1000).toISOString() : undefined
+  const seconds = Number(git('show', '-s', '--format=%ct', 'HEAD'))
+  return seconds > 0 ? new Date(seconds * 1000).toISOString() : undefined
+}
+
+/** What git prints, or undefined when there is no git or no repository. */
+function git(...args: string[]): string | undefined {
+  const run = spawnSync('git', args, { cwd: ROOT, encoding: 'utf8' })
+  return run.status === 0 ? run.stdout.trim() : undefined
 }
 
 /** What the command line asks for; throws an Error when it cannot be understood or must not be signed. */
@@ -160,7 +162,7 @@ function asked(args: string[]): ReleaseOptions {
     throw new Error('Cannot sign: want --key FILE, RUNTIME_AGENT_RELEASE_KEY or --unsigned')
   if (values.quick || platforms !== PLATFORMS)
     throw new Error('Cannot sign a rehearsal: leave out --quick and names, or give --unsigned')
-  if (productVersion().includes('+'))
+  if (productVersion().includes('+') || git('status', '--porcelain') !== '')
     throw new Error(
       `Cannot sign ${productVersion()}: want a clean tree at the tag of its version, or --unsigned`,
     )

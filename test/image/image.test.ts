@@ -12,9 +12,11 @@ import { startPlane } from '../e2e/support/plane-process.ts'
 import { until } from '../e2e/support/program.ts'
 import { needsKustomize, overlay } from '../deploy/overlays.ts'
 import { SEALED, STORAGE, canRun, inContainers, podman, removeAll } from './containers.ts'
+import type { Said } from './containers.ts'
 
 setDefaultTimeout(120_000)
 
+const CONFIG_FILE = ['--config', '/etc/runtime-agent/agent.yaml']
 const TAG = `localhost/${IMAGE}:test`
 const landscape = landscapeFor(['box'], 2)
 let size = 0
@@ -54,18 +56,20 @@ const CONFIG = {
   log: { level: 'debug', format: 'json' },
 }
 
-/** Starts an agent with volumes of these names. */
-function start(name: string, state: string): void {
+/** Runs an agent with volumes of these names. */
+function run(name: string, state: string, how: '--detach' | '--rm'): Said {
   const volumes = [`${state}:/var/lib/runtime-agent/state`, 'bindings:/var/lib/runtime-agent/out']
   const mounts = [...volumes, `${settings}:/etc/runtime-agent:ro`].flatMap((one) => ['-v', one])
-  const { code, err } = podman('run', '--detach', '--name', name, ...SEALED, ...mounts, TAG)
+  return podman('run', how, '--name', name, ...SEALED, ...mounts, TAG)
+}
+
+function start(name: string, state: string): void {
+  const { code, err } = run(name, state, '--detach')
   if (code !== 0) throw new Error(`Cannot start ${name}: ${err}`)
 }
 
-const AGENT = ['agent', '--config', '/etc/runtime-agent/agent.yaml']
-
 function status(name: string): Status | undefined {
-  const { code, out } = podman('exec', name, 'agent', 'status', '--json', ...AGENT.slice(1))
+  const { code, out } = podman('exec', name, 'agent', 'status', '--json', ...CONFIG_FILE)
   return code === 0 ? (JSON.parse(out) as Status) : undefined
 }
 
@@ -128,6 +132,7 @@ describe('the image', () => {
       const top = podman('exec', 'agent', ...['/usr/local/bin/agent', 'version', '--json'])
       expect(top.code).toBe(0)
       const before = status('agent')!.identity!.fingerprint
+      expect(run('second', 'state', '--rm').code).toBe(4)
 
       const at = performance.now()
       expect(podman('stop', '--time', '10', 'agent').code).toBe(0)
@@ -165,9 +170,9 @@ describe('the image', () => {
 
 needsKustomize('the manifests of Kubernetes name this image, and start what is in it', () => {
   const version = packageJson().version
-  for (const name of ['standalone', 'sidecar'] as const) {
+  for (const name of ['standalone', 'sidecar', 'kyma-drop-in/deployment'] as const) {
     const text = JSON.stringify(overlay(name))
     expect([name, text]).toEqual([name, expect.stringContaining(`"image":"${IMAGE}:${version}"`)])
-    expect(text).toContain('/usr/local/bin/agent')
+    expect(text).toMatch(/\/usr\/local\/bin\/agent|\/app\/compass-runtime-agent/)
   }
 })
