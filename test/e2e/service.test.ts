@@ -1,6 +1,6 @@
 /** As systemd runs it: notified over a real socket, reloaded by SIGHUP. */
 import { afterAll, afterEach, beforeAll, describe, expect } from 'bun:test'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { openDatagrams } from '../runtime/datagrams.ts'
 import type { Datagrams } from '../runtime/datagrams.ts'
 import { openScene } from '../bad-input/support/scene.ts'
@@ -216,6 +216,53 @@ describe('SIGHUP', () => {
       expect(signings()).toBe(signed)
       expect((await one.agent.stop()).how).toBe(0)
       expect(await one.home.run('pause')).toMatchObject({ code: 0 })
+    },
+    SLOW,
+  )
+})
+
+describe('the sandbox of the unit', () => {
+  const traced = Bun.which('strace') !== null && process.platform === 'linux'
+  const inSandbox = traced
+    ? onExecutable
+    : skipUnless(false, { why: 'strace is not installed', how: 'apt-get install strace' })
+
+  inSandbox(
+    'forbids nothing that publishing needs: the agent sets no owner, and no set-group-id bit, where directories are prepared',
+    async () => {
+      const home = scene.home()
+      mkdirSync(home.path('out'))
+      chmodSync(home.path('out'), 0o2750)
+      home.configure({
+        connector: { token: { file: 'token' }, ca: { file: scene.ca } },
+        targets: [{ kind: 'files', directory: 'out', group: String(process.getgid?.()) }],
+      })
+      home.giveToken(await scene.token('one'))
+      const calls = 'chown,fchown,lchown,fchownat,chmod,fchmod,fchmodat,mkdir,mkdirat'
+      // -D: the agent stays our child, and strace is its grandchild.
+      const wrap = [
+        'strace',
+        '-D',
+        '-f',
+        '-y',
+        '-qq',
+        '-e',
+        `trace=${calls}`,
+        '-o',
+        home.path('trace'),
+      ]
+      const agent = home.start({ wrap })
+      await agent.until('it is in step', inStep)
+      expect((await agent.stop()).how).toBe(0)
+      const lines = readFileSync(home.path('trace'), 'utf8').split('\n')
+      expect(
+        lines.filter((line) => line.includes('mkdir') && line.includes('/out/')).length,
+      ).toBeGreaterThan(2)
+      // SQLite gives its lock file an owner, but only where it runs as root.
+      expect(
+        lines.filter((line) => line.includes('chown') && !line.includes('/state/lock')),
+      ).toEqual([])
+      expect(lines.filter((line) => /chmod.*, 0[1-7]\d{3}\)/.test(line))).toEqual([])
     },
     SLOW,
   )
