@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { serviceFiles } from '../../src/cli/systemd-units.ts'
@@ -13,6 +13,11 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }))
 const withAnalyze = skipUnless(Bun.which('systemd-analyze') !== null, {
   why: 'systemd-analyze is not installed',
   how: 'apt-get install systemd',
+})
+
+const withTools = skipUnless(process.getuid?.() === 0 && Bun.which('systemd-sysusers') !== null, {
+  why: 'this user is not root, or systemd is not installed',
+  how: 'run the tests as root',
 })
 
 const CONFIG = '/etc/runtime-agent/agent.yaml'
@@ -125,6 +130,39 @@ targets: [{kind: files, directory: "/srv/a b", group: apps}]
     })
     expect(verify.stderr.toString()).not.toContain('runtime-agent')
     expect(verify.exitCode).toBe(0)
+  })
+
+  withTools('makes user, groups and directories as its files say', () => {
+    const root = join(scratch, 'root')
+    const files = made(`version: 1
+identity: {directory: /srv/agent state}
+targets: [{kind: files, directory: "/srv/50%", group: apps}]
+`)
+    for (const name of ['sysusers.d', 'tmpfiles.d']) {
+      mkdirSync(join(root, 'etc', name), { recursive: true })
+      writeFileSync(join(root, 'etc', name, 'runtime-agent.conf'), files[name]!)
+    }
+    mkdirSync(join(root, 'etc/runtime-agent'))
+    writeFileSync(join(root, CONFIG), 'version: 1\n', { mode: 0o644 })
+    for (const argv of [['systemd-sysusers'], ['systemd-tmpfiles', '--create']]) {
+      const { exitCode, stderr } = Bun.spawnSync([...argv, `--root=${root}`])
+      expect(exitCode, stderr.toString()).toBe(0)
+    }
+    const idIn = (file: string, name: string): number => {
+      const lines = readFileSync(join(root, 'etc', file), 'utf8').split('\n')
+      return Number(lines.find((line) => line.startsWith(`${name}:`))?.split(':')[2])
+    }
+    const own = [idIn('passwd', 'runtime-agent'), idIn('group', 'runtime-agent')] as const
+    const seen = (path: string): unknown[] => {
+      const { mode, uid, gid } = statSync(join(root, path))
+      return [(mode & 0o7777).toString(8), uid, gid]
+    }
+    expect(readFileSync(join(root, 'etc/group'), 'utf8')).toMatch(/^apps:x:\d+:runtime-agent$/m)
+    expect(seen('/var/lib/runtime-agent')).toEqual(['711', ...own])
+    expect(seen('/srv/agent state')).toEqual(['700', ...own])
+    expect(seen('/srv/50%')).toEqual(['2750', own[0], idIn('group', 'apps')])
+    expect(seen('/etc/runtime-agent')).toEqual(['750', 0, own[1]])
+    expect(seen(CONFIG)).toEqual(['640', 0, own[1]])
   })
 
   withAnalyze.each(Object.entries(texts))('rates the exposure of %s 1.3 at most', (_, text) => {
