@@ -24,11 +24,12 @@ const REQUIRE =
   "import { createRequire as __createRequire } from 'node:module'\n" +
   'const require = __createRequire(import.meta.url)'
 
+const UNDICI = /\/undici\/index\.js$/
 /** What only Node and Deno load: left out of executables, where it costs 3 MB of file and 2 MB of resident memory. */
 const NOT_FOR_BUN: Plugin = {
   name: 'not-for-bun',
   setup: ({ onLoad }) => {
-    onLoad({ filter: /\/undici\/index\.js$/ }, () => ({ contents: 'export {}' }))
+    onLoad({ filter: UNDICI }, () => ({ contents: 'export {}' }))
   },
 }
 
@@ -90,7 +91,9 @@ export async function bundle(
   })
   // Else its process stays beside the agent for as long as npm start runs.
   await stop()
-  return Object.values(metafile.outputs).flatMap(({ inputs }) =>
-    Object.keys(inputs).filter((input) => inputs[input]!.bytesInOutput > 0),
+  const inputs = Object.values(metafile.outputs).flatMap((output) =>
+    Object.keys(output.inputs).filter((input) => output.inputs[input]!.bytesInOutput > 0),
   )
+  // Of what is left out its name stays.
+  return inputs.filter((input) => !(onlyBun && UNDICI.test(input)))
 }

@@ -180,6 +180,8 @@ describe('the bill of materials', () => {
     const tools = Object.entries(devDependencies).filter(([name]) => name !== 'bun')
     expect(purls.filter((one) => tools.map(purl).includes(one))).toEqual([])
     expect(purls).toContain(`pkg:npm/bun@${Bun.version}`)
+    const undici = (await open()).components.find(({ name }) => name === 'undici')
+    expect(undici?.['properties']).toEqual([{ name: 'runtime-agent:in', value: 'agent.mjs' }])
   })
 })
 
