@@ -118,7 +118,7 @@ describe('setup says in one line', () => {
 
   withNode('which verbs there are', async () => {
     expect(await fails(repository(''), ['fly'])).toBe(
-      "Cannot run 'fly': want one of start, test, build, check, conformance, bench, soak, envtest, golden\n",
+      "Cannot run 'fly': want one of start, test, build, check, conformance, bench, soak, envtest, golden, release, image\n",
     )
   })
 
