@@ -1,6 +1,7 @@
 import type { KubeObject, Kubernetes } from '../clients/kubernetes/api.ts'
 import { SECRETS } from '../clients/kubernetes/api.ts'
 import { changeSecret, dataOf, isLostRace, readSecret } from '../clients/kubernetes/secrets.ts'
+import { joinBytes } from '../model/bytes.ts'
 import { arrayOf, asNumber, asObject, asString } from '../model/decode.ts'
 import { sha256 } from '../model/digest.ts'
 import { AgentError, toAgentError } from '../model/problem.ts'
@@ -70,7 +71,7 @@ async function load(kept: Kept, round: number): Promise<Uint8Array | undefined> 
   const head = decodeHead(text)
   if (head === undefined) throw damaged('its head cannot be read')
   try {
-    return joined(await Promise.all(head.parts.map((part) => loadPart(kept, part))))
+    return joinBytes(await Promise.all(head.parts.map((part) => loadPart(kept, part))))
   } catch (thrown) {
     const late = round < ROUNDS && (await readHead(kept)) !== text
     if (!late) throw thrown
@@ -273,14 +274,4 @@ function decodeHead(text: string): Head | undefined {
 
 function damaged(why: string): AgentError {
   return new AgentError('snapshot_damaged', `Cannot use the kept snapshot: ${why}`)
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }

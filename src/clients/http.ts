@@ -1,4 +1,5 @@
 import ky from 'ky'
+import { joinBytes } from '../model/bytes.ts'
 import { AgentError } from '../model/problem.ts'
 import { formatDuration, HOUR, SECOND } from '../model/time.ts'
 import type { Duration, Instant } from '../model/time.ts'
@@ -191,7 +192,7 @@ async function readBody(
     for (;;) {
       const part: { value?: Uint8Array } = await reader.read()
       signal.throwIfAborted()
-      if (part.value === undefined) return joined(chunks, size)
+      if (part.value === undefined) return joinBytes(chunks)
       size += part.value.byteLength
       if (size > limit) {
         cancel()
@@ -202,16 +203,6 @@ async function readBody(
   } finally {
     signal.removeEventListener('abort', cancel)
   }
-}
-
-function joined(chunks: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
-  const body = new Uint8Array(size)
-  let at = 0
-  for (const chunk of chunks) {
-    body.set(chunk, at)
-    at += chunk.byteLength
-  }
-  return body
 }
 
 /** A signal that follows `outer` and fires after `time`; `close` ends both. */

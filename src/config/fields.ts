@@ -112,31 +112,23 @@ export function path(about: string, base: string, want: string, examples: string
 
 /** An address of a service: https, or http on this machine; nothing secret in it. */
 export function serviceUrl(about: string, examples: string[] = []) {
-  const want = 'an https:// URL (http:// only for this machine)'
-  return v.pipe(
-    v.string(want),
-    v.title('URL'),
-    v.description(about),
-    v.examples(examples),
-    v.url(want),
-    v.check((value) => isSafeScheme(new URL(value)), want),
-    v.check(
-      (value) => hasNoCredentials(new URL(value)),
-      'a URL without user, password and fragment',
-    ),
-  )
+  return url(about, examples, 'an https:// URL (http:// only for this machine)', isSafeScheme)
 }
 
 /** An address that workloads of the cluster use: http is common there; nothing secret in it. */
 export function clusterUrl(about: string, examples: string[] = []) {
-  const want = 'an http:// or https:// URL'
+  const isHttp = ({ protocol }: URL): boolean => ['http:', 'https:'].includes(protocol)
+  return url(about, examples, 'an http:// or https:// URL', isHttp)
+}
+
+function url(about: string, examples: string[], want: string, isAllowed: (url: URL) => boolean) {
   return v.pipe(
     v.string(want),
     v.title('URL'),
     v.description(about),
     v.examples(examples),
     v.url(want),
-    v.check((value) => ['http:', 'https:'].includes(new URL(value).protocol), want),
+    v.check((value) => isAllowed(new URL(value)), want),
     v.check(
       (value) => hasNoCredentials(new URL(value)),
       'a URL without user, password and fragment',

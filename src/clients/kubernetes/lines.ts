@@ -1,3 +1,4 @@
+import { joinBytes } from '../../model/bytes.ts'
 import { AgentError } from '../../model/problem.ts'
 
 const NEWLINE = 10
@@ -44,14 +45,7 @@ export async function* linesOf(
 
 function joined(parts: Uint8Array[]): Uint8Array {
   const [first] = parts
-  if (parts.length === 1 && first !== undefined) return first
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
+  return parts.length === 1 && first !== undefined ? first : joinBytes(parts)
 }
 
 function tooLong(what: string, limit: number): AgentError {
