@@ -33,6 +33,7 @@ const HEAD = `# Made by agent install systemd from agent.yaml, and made anew by 
 function service(input: ServiceInput): string {
   const { config, configFile, executable } = input
   const groups = readerGroups(config)
+  // A shell's own kill: the program comes with procps, which a minimal Debian is without.
   return `${HEAD}[Unit]
 Description=Runtime agent: keeps this machine in step with UCL/Compass
 After=network.target nss-user-lookup.target
@@ -41,7 +42,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 ExecStart=${words(executable, 'run', '--config', configFile)}
-ExecReload=/bin/kill -HUP $MAINPID
+ExecReload=/bin/sh -c 'kill -HUP $MAINPID'
 User=${SERVICE}
 Group=${SERVICE}
 ${groups.length === 0 ? '' : `SupplementaryGroups=${groups.join(' ')}\n`}${credentials(config)}UMask=0077
