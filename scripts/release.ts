@@ -1,13 +1,13 @@
 /**
- * npm run release -- (--key FILE | --unsigned) [--out DIRECTORY] [--quick] [NAME…]   everything that is published
+ * npm run release -- (--key FILE | --unsigned [--public-key FILE]) [--out DIRECTORY] [--quick] [NAME…]   what is published
  *
  * Makes the executables of all platforms (or of those named, for a rehearsal), each twice, and goes on only when both
  * are the same bytes. Beside them: .gz and .xz, the bundles, VERSION, SBOM, licences, install.sh, SHA256SUMS over all,
  * and SHA256SUMS.sig, an Ed25519 signature that `openssl pkeyutl -verify -rawin` checks. The key is a PEM file outside of
- * the repository, named by --key or RUNTIME_AGENT_RELEASE_KEY. `--quick` compresses little, to rehearse.
+ * the repository, named by --key or RUNTIME_AGENT_RELEASE_KEY; its public half is stamped into install.sh, and so is that
+ * of --public-key, with which another person makes the same SHA256SUMS. `--quick` compresses little, to rehearse.
  */
 import { spawnSync } from 'node:child_process'
-import { createHash, createPrivateKey, sign } from 'node:crypto'
 import * as fs from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -17,11 +17,10 @@ import { type Platform, PLATFORMS, compile } from './executable.ts'
 import { licenceTexts } from './licences.ts'
 import { ROOT, productVersion } from './repository.ts'
 import { cycloneDx, packagesOf } from './sbom.ts'
+import { publicHalf, seal, signingKey, stampedInstaller } from './seal.ts'
 
 /** What a published file may have, in bytes. */
 const BARS = { '': 120 * 2 ** 20, '.xz': 42e6, '.gz': 55e6 }
-/** What is published as it lies in the repository, where it is there. */
-const COPIED = ['deploy/install.sh', 'deploy/agent.example.yaml']
 
 export type ReleaseOptions = {
   platforms: readonly Platform[]
@@ -29,6 +28,8 @@ export type ReleaseOptions = {
   directory: string
   /** PEM text of an Ed25519 private key; without it there is no signature. */
   key?: string | undefined
+  /** PEM text of the key that install.sh is to believe, where it is not that of `key`. */
+  publicKey?: string | undefined
   /** Compress little: sizes are then not those of a release. */
   quick?: boolean
   /** What is stamped: of the commit, when it is not given. */
@@ -40,11 +41,14 @@ export async function release({
   platforms,
   directory,
   key,
+  publicKey = key,
   quick = false,
   stamp: { version, time } = { version: productVersion(), time: commitTime() },
 }: ReleaseOptions): Promise<string[]> {
   needXz()
-  const signingKey = key === undefined ? undefined : ed25519(key)
+  // Before minutes of work.
+  if (key !== undefined) signingKey(key)
+  if (publicKey !== undefined) publicHalf(publicKey)
   const fresh = `${directory}.new`
   fs.rmSync(fresh, { recursive: true, force: true })
   fs.mkdirSync(join(fresh, 'inner'), { recursive: true })
@@ -58,12 +62,9 @@ export async function release({
     fs.writeFileSync(join(fresh, 'VERSION'), `${version}\n`)
     fs.writeFileSync(join(fresh, 'sbom.cdx.json'), sbom)
     fs.writeFileSync(join(fresh, 'LICENSES.txt'), licenceTexts(packages))
-    for (const file of COPIED.filter((one) => fs.existsSync(join(ROOT, one))))
-      fs.copyFileSync(join(ROOT, file), join(fresh, basename(file)))
-    const sums = sumsOf(fresh)
-    fs.writeFileSync(join(fresh, 'SHA256SUMS'), sums)
-    if (signingKey !== undefined)
-      fs.writeFileSync(join(fresh, 'SHA256SUMS.sig'), sign(null, Buffer.from(sums), signingKey))
+    fs.copyFileSync(join(ROOT, 'deploy/agent.example.yaml'), join(fresh, 'agent.example.yaml'))
+    installer(join(fresh, 'install.sh'), publicKey)
+    seal(fresh, key)
     fs.rmSync(directory, { recursive: true, force: true })
     fs.renameSync(fresh, directory)
   } finally {
@@ -105,29 +106,15 @@ export function pack(file: string, { quick = false }: { quick?: boolean } = {}):
   if (run.status !== 0) throw new Error(`Cannot pack ${basename(file)}: xz failed\n${run.stderr}`)
 }
 
+function installer(file: string, publicKey: string | undefined): void {
+  if (publicKey === undefined) fs.copyFileSync(join(ROOT, 'install.sh'), file)
+  else fs.writeFileSync(file, stampedInstaller(publicKey))
+  fs.chmodSync(file, 0o755)
+}
+
 function needXz(): void {
   if (spawnSync('xz', ['--version']).status !== 0)
     throw new Error('Cannot release: xz is not installed (apt-get install xz-utils)')
-}
-
-/** Lines as `sha256sum -c` reads them, of all files of a directory. */
-function sumsOf(directory: string): string {
-  const lines = fs.readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
-    if (!entry.isFile()) return []
-    const bytes = fs.readFileSync(join(directory, entry.name))
-    return [`${createHash('sha256').update(bytes).digest('hex')}  ${entry.name}\n`]
-  })
-  // By name, and not as the file system lists them.
-  return lines.sort((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1)).join('')
-}
-
-function ed25519(pem: string) {
-  const key = createPrivateKey(pem)
-  if (key.asymmetricKeyType !== 'ed25519')
-    throw new Error(
-      `Cannot sign: found a key of type ${String(key.asymmetricKeyType)}, want ed25519`,
-    )
-  return key
 }
 
 /** When the commit was made: the only time in a release. */
@@ -150,14 +137,19 @@ function asked(args: string[]): ReleaseOptions {
     options: {
       key: { type: 'string' },
       unsigned: { type: 'boolean', default: false },
+      'public-key': { type: 'string' },
       quick: { type: 'boolean', default: false },
       out: { type: 'string', default: join(ROOT, 'dist', 'release') },
     },
   })
   const keyFile = values.key ?? process.env['RUNTIME_AGENT_RELEASE_KEY']
   const platforms = positionals.length === 0 ? PLATFORMS : positionals.map(platformNamed)
-  const rehearsal = { platforms, directory: resolve(values.out), quick: values.quick }
+  const publicFile = values['public-key']
+  const publicKey = publicFile === undefined ? undefined : fs.readFileSync(publicFile, 'utf8')
+  const rehearsal = { platforms, directory: resolve(values.out), quick: values.quick, publicKey }
   if (values.unsigned) return rehearsal
+  if (publicKey !== undefined)
+    throw new Error('Cannot stamp --public-key: install.sh gets the public half of --key')
   if (keyFile === undefined)
     throw new Error('Cannot sign: want --key FILE, RUNTIME_AGENT_RELEASE_KEY or --unsigned')
   if (values.quick || platforms !== PLATFORMS)
