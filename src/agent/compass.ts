@@ -8,8 +8,8 @@ import type { ProxySettings } from '../runtime/proxy.ts'
 import type { Compass } from './ports.ts'
 
 export type CompassOptions = {
-  /** PEM blocks of further roots. */
-  ca: string[]
+  /** PEM blocks of further roots; read again when a server is not believed. */
+  ca: NonNullable<TlsClient['ca']>
   proxy?: ProxySettings
   insecureSkipVerify: boolean
   /** Asked for each call: it may come later or change. */

@@ -26,7 +26,7 @@ import { alsoByLease, keepInCluster } from './compose-cluster.ts'
 import { keepOnDisk } from './compose-disk.ts'
 import type { Keeping } from './keeping.ts'
 import type { LoadedConfig } from './load-config.ts'
-import { openToken, readCa, valueReaders } from './values.ts'
+import { followCa, openToken, valueReaders } from './values.ts'
 
 /** What a composition is made from: agent.yaml, or the variables of the Go agent with its configuration Secret. */
 export type Given = Pick<LoadedConfig, 'config' | 'configuration'> & {
@@ -225,7 +225,7 @@ function settingsOf(config: Config, source: ComposedSource): AgentSettings {
 async function composeCompass({ config, kubernetes, source }: Parts): Promise<Compass> {
   const { connector, proxy } = config
   return openCompass({
-    ca: await readCa(connector.ca, valueReaders(kubernetes)),
+    ca: await followCa(connector.ca, valueReaders(kubernetes)),
     ...(proxy === undefined ? {} : { proxy: { url: proxy.url.reveal(), except: proxy.except } }),
     insecureSkipVerify: config.insecureSkipVerify,
     tenant: () => source.tenant(),

@@ -6,6 +6,7 @@ import type { Status } from '../model/status.ts'
 import { SECOND } from '../model/time.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { openHttp } from '../runtime/http.ts'
+import { NO_PROXY } from '../runtime/proxy.ts'
 import { setExitCode } from '../runtime/process.ts'
 import { unixRequest } from '../runtime/unix-request.ts'
 import { readiness } from '../server/status-app.ts'
@@ -81,8 +82,9 @@ async function statusOverTcp(config: Config, signal: AbortSignal): Promise<Statu
   const { identity, status } = config
   if (identity.store === 'disk' || status.listen === undefined) return undefined
   const { host, port } = status.listen
-  const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
-  const http = openHttp({ tls: {}, proxy: {} })
+  const own = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  const name = own.includes(':') ? `[${own}]` : own
+  const http = openHttp({ tls: {}, proxy: NO_PROXY })
   try {
     const answer = await http.fetch(`http://${name}:${port}/status`, { signal })
     const body = await answer.text()

@@ -44,6 +44,18 @@ export async function readCa(
   return blocks
 }
 
+/**
+ * The blocks of connector.ca, for as long as an agent runs: read now, which must succeed, and again whenever they are asked
+ * for after that. A file that is just being replaced costs nothing: the blocks from before are given.
+ */
+export async function followCa(
+  source: ValueSource | undefined,
+  readers: ValueReaders,
+): Promise<() => Promise<string[]>> {
+  let last = await readCa(source, readers)
+  return async () => (last = await readCa(source, readers).catch(() => last))
+}
+
 function badCa(source: ValueSource, why: string): AgentError {
   return new AgentError(
     'config_invalid',

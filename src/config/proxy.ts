@@ -16,6 +16,11 @@ export const proxySection = v.pipe(
         v.examples(['http://proxy.example:3128']),
         v.url(WANT),
         v.check((value) => ['http:', 'https:'].includes(new URL(value).protocol), WANT),
+        // `http://user:12#ss@proxy:3128` is port 12 of the host "user".
+        v.check(
+          (value) => !/[/?#].*@/.test(value.split('://')[1] ?? ''),
+          'a URL whose user and password have %2F, %3F, %23 for / ? #',
+        ),
         v.transform((value) => new Secret(value)),
       ),
     ),
@@ -23,13 +28,13 @@ export const proxySection = v.pipe(
       v.pipe(
         v.array(
           text(
-            'A host, a domain with a leading dot, or an IP address.',
-            'a host, or a domain such as .cluster.local',
+            'A host and what is below it, only what is below (.example), an IP address, a block of them, or *.',
+            'a host, a domain such as .cluster.local, or a block such as 10.0.0.0/8',
           ),
           'a list of hosts',
         ),
-        v.description('Hosts that are reached directly.'),
-        v.examples([['.cluster.local']]),
+        v.description('Hosts that are reached directly, in the forms of NO_PROXY.'),
+        v.examples([['.cluster.local', '10.0.0.0/8', 'fd00::/8']]),
       ),
       [],
     ),

@@ -107,7 +107,9 @@ export const PROBLEMS = {
   redirect_refused: operator(
     'the server answers with a redirect, which is never followed with a credential: correct the URL',
   ),
-  proxy_failed: operator('check proxy.url and its credentials'),
+  proxy_failed: operator(
+    'correct proxy.url or HTTPS_PROXY and the credentials in it, or let the proxy allow this host',
+  ),
   too_many_requests: retry('the server asks to slow down; the agent obeys'),
   server_failed: retry('the server is in trouble; the agent tries on', 'compass'),
   answer_malformed: retry(

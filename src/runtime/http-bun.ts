@@ -1,6 +1,7 @@
 import type { Outgoing, Transport, TransportOptions } from './http.ts'
 import { addressOf } from './http.ts'
-import { probe } from './http-probe.ts'
+import { probe, probeTcp } from './http-probe.ts'
+import type { Seen } from './http-probe.ts'
 
 /** Seconds. Long enough for the requests of one pass, shorter than load balancers keep a connection. */
 const IDLE = 30
@@ -49,9 +50,18 @@ function watchConnect(
   { tls, connectTimeout, socket }: TransportOptions,
 ): { signal: AbortSignal; stop(): void } {
   const abort = new AbortController()
-  const url = proxy ?? new URL(request.url)
+  const url = new URL(request.url)
+  const limit = connectTimeout / 3
+  const connected = (): Promise<Seen> => {
+    if (proxy?.protocol === 'http:') return probeTcp(addressOf(proxy), { limit })
+    // Our certificate is not for the proxy.
+    const { ca, rejectUnauthorized } = tls
+    return proxy === undefined
+      ? probe({ ...addressOf(url), ...tls }, { limit })
+      : probe({ ...addressOf(proxy), ca, rejectUnauthorized }, { limit })
+  }
   const look = async (): Promise<void> => {
-    const seen = await probe({ ...addressOf(url), ...tls }, { limit: connectTimeout / 3 })
+    const seen = await connected()
     if (seen.code === 'ETIMEDOUT') abort.abort(new DOMException('connect', 'TimeoutError'))
   }
   const timer = setTimeout(

@@ -1,5 +1,5 @@
 import { AgentError } from '../model/problem.ts'
-import type { Code } from '../model/problem.ts'
+import type { AgentErrorOptions, Code } from '../model/problem.ts'
 
 /*
  * What goes wrong before an answer, in the words of three runtimes and one HTTP library, told as one. Only codes and
@@ -42,8 +42,11 @@ export function transportError({ host, proxy }: Callee, thrown: unknown): AgentE
   if (thrown instanceof AgentError) return thrown
   const { code, text } = rootOf(thrown)
   const through = proxy === undefined ? '' : ` through the proxy ${proxy}`
-  const make = (kind: Code, why: string): AgentError =>
-    new AgentError(kind, `Cannot reach ${host}${through}: ${why}`, { detail: { reason: code } })
+  const make: Make = (kind, why, options = {}) =>
+    new AgentError(kind, `Cannot reach ${host}${through}: ${why}`, {
+      detail: { reason: code },
+      ...options,
+    })
   const answer = /(?:response \(|tunnel: )(\d{3})/.exec(text)?.[1]
   if (proxy !== undefined && answer !== undefined) return proxyAnswer(make, answer)
   if (TIMED_OUT.test(code)) return make('timed_out', `no answer in time (${code})`)
@@ -51,11 +54,19 @@ export function transportError({ host, proxy }: Callee, thrown: unknown): AgentE
   if (tls) return make(...tls)
   const why = `${NO_CONNECTION[code] ?? 'the connection failed'} (${code})`
   const proxyIsDown = proxy !== undefined && !/closed$/.test(NO_CONNECTION[code] ?? 'closed')
-  return make(proxyIsDown ? 'proxy_failed' : 'unreachable', why)
+  return proxyIsDown ? make('proxy_failed', why, DOWN) : make('unreachable', why)
+}
+
+type Make = (kind: Code, why: string, options?: AgentErrorOptions) => AgentError
+
+/** A proxy that restarts is back in a minute, without anybody having to do anything. */
+const DOWN: AgentErrorOptions = {
+  class: 'retry',
+  hint: 'start the proxy, or correct proxy.url or HTTPS_PROXY; the agent tries on',
 }
 
 /** The proxy works when it says that it cannot reach the server; anything else is between us and it. */
-function proxyAnswer(make: (kind: Code, why: string) => AgentError, status: string): AgentError {
+function proxyAnswer(make: Make, status: string): AgentError {
   return status >= '500'
     ? make('unreachable', `the proxy cannot reach it (${status})`)
     : make('proxy_failed', `the proxy refuses (${status})`)

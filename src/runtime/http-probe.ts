@@ -1,4 +1,5 @@
 import process from 'node:process'
+import type { Socket } from 'node:net'
 import type { TLSSocket, ConnectionOptions } from 'node:tls'
 import type { Duration } from '../model/time.ts'
 import { errorCode } from './disk-error.ts'
@@ -26,21 +27,41 @@ export function probe(
   options: ConnectionOptions,
   { limit, afterwards = 0 }: ProbeOptions,
 ): Promise<Seen> {
-  const tls = process.getBuiltinModule('node:tls')
+  const socket = process.getBuiltinModule('node:tls').connect(options)
+  return watched(socket, limit, (done) => {
+    socket.once('secureConnect', () => {
+      done({ connected: true, ...describe(socket) }, afterwards)
+    })
+  })
+}
+
+/** As {@link probe}, of a server that speaks no TLS. */
+export function probeTcp(
+  { host, port }: { host: string; port: number },
+  { limit }: ProbeOptions,
+): Promise<Seen> {
+  const socket = process.getBuiltinModule('node:net').connect(port, host)
+  return watched(socket, limit, (done) => {
+    socket.once('connect', () => done({ connected: true }))
+  })
+}
+
+/** `done` ends the look, after a while in which something worse may still be seen. */
+type Done = (seen: Seen, afterwards?: Duration) => void
+
+function watched(socket: Socket, limit: Duration, listen: (done: Done) => void): Promise<Seen> {
   return new Promise((resolve) => {
-    const socket = tls.connect(options)
-    const done = (seen: Seen): void => {
+    const end = (seen: Seen): void => {
       clearTimeout(timer)
       resolve(seen)
       socket.destroy()
     }
-    let timer = setTimeout(() => done({ code: 'ETIMEDOUT' }), limit)
-    socket.on('error', (error) => done({ code: errorCode(error) ?? 'unknown' }))
-    socket.once('close', () => done({ code: 'ECONNRESET' }))
-    socket.once('secureConnect', () => {
-      const seen = { connected: true, ...describe(socket) }
+    let timer = setTimeout(() => end({ code: 'ETIMEDOUT' }), limit)
+    socket.on('error', (error) => end({ code: errorCode(error) ?? 'unknown' }))
+    socket.once('close', () => end({ code: 'ECONNRESET' }))
+    listen((seen, afterwards = 0) => {
       clearTimeout(timer)
-      timer = setTimeout(() => done(seen), afterwards)
+      timer = setTimeout(() => end(seen), afterwards)
     })
     socket.resume()
   })

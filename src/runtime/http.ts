@@ -18,8 +18,8 @@ export type Fetch = (input: string | URL | Request, init?: RequestInit) => Promi
 export type TlsClient = {
   /** `key` PKCS#8 PEM; `chain` PEM blocks, our certificate first. */
   identity?: { key: Secret; chain: string }
-  /** PEM blocks of further roots, added to the system's. */
-  ca?: string[]
+  /** PEM blocks of further roots, added to the system's. A function is asked again when a server is not believed. */
+  ca?: string[] | (() => Promise<string[]>)
   /** Believes `ca` alone: a cluster signs for itself, and no public authority has a say in it. */
   onlyCa?: boolean
   /** What the certificate of the server must name, when that is not the host of the URL. */
@@ -72,19 +72,32 @@ export type TransportOptions = {
   socket: string | undefined
 }
 
+type Opened = { settings: TransportOptions; transport: Transport }
+
 /** There is none on a Unix socket. */
 const NO_TLS: TlsSettings = { ca: [], rejectUnauthorized: true }
 
 /** Opens a session. Nothing is read, sent or connected before its first `fetch`. */
 export function openHttp(options: HttpOptions): HttpSession {
   const { proxy = {}, connectTimeout = 15 * SECOND, socket } = options
-  let transport: Promise<{ settings: TransportOptions; transport: Transport }> | undefined
+  let transport: Promise<Opened> | undefined
+  let retired: Promise<Opened> | undefined
   let closed = false
 
-  async function open(): Promise<{ settings: TransportOptions; transport: Transport }> {
-    const tls = socket === undefined ? tlsSettings(options.tls) : NO_TLS
+  async function open(): Promise<Opened> {
+    const tls = socket === undefined ? await tlsSettings(options.tls) : NO_TLS
     const settings = { tls, connectTimeout, socket }
     return { settings, transport: await openTransport(settings) }
+  }
+
+  /** Roots change in years: those who did not believe the server are read again by the next call. */
+  async function retire(asked: Promise<Opened>): Promise<void> {
+    if (transport !== asked) return
+    transport = undefined
+    const older = retired
+    // What is under way on connections that stand may end.
+    retired = asked
+    await (await older)?.transport.close()
   }
 
   return {
@@ -94,8 +107,8 @@ export function openHttp(options: HttpOptions): HttpSession {
       if (closed) throw new AgentError('internal', `Cannot call ${url.host}: the session is closed`)
       const via = socket === undefined ? proxyFor(url, proxy, env) : undefined
       const callee = { host: socket ?? url.host, proxy: via?.host }
-      transport ??= open()
-      const opened = await transport.catch((thrown: unknown) => {
+      const asked = (transport ??= open())
+      const opened = await asked.catch((thrown: unknown) => {
         transport = undefined
         throw thrown
       })
@@ -104,11 +117,14 @@ export function openHttp(options: HttpOptions): HttpSession {
         return await withoutRedirect(response, callee)
       } catch (thrown) {
         if (request.signal.aborted) throw request.signal.reason
-        throw await explained(thrown, url, callee, opened.settings)
+        const error = await explained(thrown, url, callee, opened.settings)
+        if (error.code === 'tls_untrusted') await retire(asked)
+        throw error
       }
     },
     async close() {
       closed = true
+      await (await retired)?.transport.close()
       await (await transport?.catch(() => undefined))?.transport.close()
     },
   }
@@ -118,8 +134,9 @@ function toRequest(input: string | URL | Request, init?: RequestInit): Request {
   return input instanceof Request ? new Request(input, init) : new Request(String(input), init)
 }
 
-function tlsSettings(client: TlsClient): TlsSettings {
-  const { identity, ca = [], onlyCa = false, serverName, insecureSkipVerify = false } = client
+async function tlsSettings(client: TlsClient): Promise<TlsSettings> {
+  const { identity, onlyCa = false, serverName, insecureSkipVerify = false } = client
+  const ca = typeof client.ca === 'function' ? await client.ca() : (client.ca ?? [])
   return {
     // `ca` replaces the runtime's roots, so the system's have to be in it.
     ca: onlyCa ? ca : [...systemRoots(), ...ca],

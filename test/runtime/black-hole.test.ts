@@ -13,7 +13,11 @@ const onLinux = skipUnless(process.platform === 'linux', {
 })
 
 /** A full backlog of a stopped process: the kernel lets further connections wait for ever. */
-onLinux('a connection that is never answered ends at the connect time-out', async () => {
+onLinux.each([
+  ['a connection', undefined],
+  ['one to a proxy', 'http'],
+  ['one to a proxy over TLS', 'https'],
+])('%s that is never answered ends at the connect time-out', async (_what, scheme) => {
   const child = startChild('backlog-child.ts', [])
   const waiting: Socket[] = []
   try {
@@ -28,9 +32,11 @@ onLinux('a connection that is never answered ends at the connect time-out', asyn
         Bun.sleep(300).then(() => false),
       ])
     }
-    const session = openHttp({ tls: {}, connectTimeout: 600 })
+    const proxy = scheme === undefined ? {} : { url: `${scheme}://127.0.0.1:${port}` }
+    const session = openHttp({ tls: {}, proxy, connectTimeout: 600 })
     const begin = Date.now()
-    const error = await failure(session.fetch(`https://127.0.0.1:${port}/`))
+    const url = scheme === undefined ? `https://127.0.0.1:${port}/` : 'https://compass.test/'
+    const error = await failure(session.fetch(url))
     expect(error.code).toBe('timed_out')
     expect(Date.now() - begin).toBeWithin(500, 3000)
     await session.close()

@@ -24,6 +24,11 @@ describe('the environment', () => {
     ['https://localhost', { HTTPS_PROXY: PROXY }, undefined],
     ['https://127.0.0.1:8443', { HTTPS_PROXY: PROXY }, undefined],
     ['https://[::1]', { HTTPS_PROXY: PROXY }, undefined],
+    ['https://[::ffff:127.0.0.1]', { HTTPS_PROXY: PROXY }, undefined],
+    ['https://localhost.', { HTTPS_PROXY: PROXY }, undefined],
+    ['https://[fd00::1]', { HTTPS_PROXY: PROXY }, `${PROXY}/`],
+    ['https://a.example', { https_proxy: ' ', HTTPS_PROXY: ` ${PROXY} ` }, `${PROXY}/`],
+    ['https://a.example', { HTTPS_PROXY: 'http://[fd00::5]:3128' }, 'http://[fd00::5]:3128/'],
     ['https://a.example', { HTTPS_PROXY: PROXY, NO_PROXY: 'a.example' }, undefined],
     ['https://a.example', { HTTPS_PROXY: PROXY, no_proxy: 'x, a.example' }, undefined],
   ])('sends %s with %o through %p', (url, env, proxy) => {
@@ -53,6 +58,24 @@ describe('an exception', () => {
     ['fd00::1', 'https://[fd00::1]', true],
     ['[fd00::1]', 'https://[fd00::1]', true],
     ['fd00::1', 'https://[fd00::2]', false],
+    ['FD00:0:0:0::1', 'https://[fd00::1]', true],
+    ['[fd00::1]:8443', 'https://[fd00::1]:8443', true],
+    ['[fd00::1]:8443', 'https://[fd00::1]', false],
+    ['fd00::1:8443', 'https://[fd00::1]:8443', false],
+    ['fd00::/8', 'https://[fd12:3456::1]', true],
+    ['fd00::/8', 'https://[fe80::1]', false],
+    ['fd00:0:0:10::/60', 'https://[fd00:0:0:1f::1]', true],
+    ['fd00:0:0:10::/60', 'https://[fd00:0:0:20::1]', false],
+    ['::/0', 'https://[2001:db8::1]', true],
+    ['::/0', 'https://10.1.2.3', false],
+    ['0.0.0.0/0', 'https://[2001:db8::1]', false],
+    ['10.0.0.0/8', 'https://[::ffff:10.1.2.3]', true],
+    ['10.0.0.0/33', 'https://10.1.2.3', false],
+    ['10.0.0.0/', 'https://10.1.2.3', false],
+    ['10.0.0.0/8', 'https://a.example', false],
+    ['10.1.2', 'https://10.1.2.3', false],
+    ['a.example.', 'https://a.example', true],
+    ['a.example', 'https://a.example.', true],
     ['', 'https://a.example', false],
   ])('%p for %p goes directly: %p', (exception, url, direct) => {
     expect(via(url, { HTTPS_PROXY: PROXY, NO_PROXY: exception }) === undefined).toBe(direct)
@@ -65,4 +88,19 @@ test('a proxy of agent.yaml is not subject to the environment', () => {
   const url = new URL('https://a.example')
   expect(proxyFor(url, { url: 'http://own.example' }, env)?.href).toBe('http://own.example/')
   expect(proxyFor(url, { url: 'http://own.example', except: ['.example'] }, env)).toBeUndefined()
+})
+
+describe('a proxy that is none is told by where it is named, and not shown:', () => {
+  test.each([
+    ['http://user:canary@proxy:port', 'it is no URL'],
+    ['http://user:12/canary@proxy:3128', 'its user or password holds a character that ends them'],
+    ['user:12#canary@proxy:3128', 'its user or password holds a character that ends them'],
+    ['socks5://user:canary@proxy:1080', 'it is a proxy for socks5, want http or https'],
+    ['http://', 'it is no URL'],
+  ])('%s', (text, why) => {
+    const env = (name: string): string | undefined => ({ https_proxy: text })[name]
+    const look = (): unknown => proxyFor(new URL('https://a.example'), {}, env)
+    expect(look).toThrow(`Cannot use the proxy of https_proxy: ${why}`)
+    expect(look).not.toThrow('canary')
+  })
 })

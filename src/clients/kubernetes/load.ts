@@ -7,6 +7,8 @@ import { lstat } from '../../runtime/files.ts'
 import { openHttp } from '../../runtime/http.ts'
 import type { TlsClient } from '../../runtime/http.ts'
 import { env } from '../../runtime/process.ts'
+import { NO_PROXY } from '../../runtime/proxy.ts'
+import type { ProxySettings } from '../../runtime/proxy.ts'
 import { hostOf } from '../http.ts'
 import type { Kubernetes, KubernetesOptions } from './api.ts'
 import { kubernetesOver } from './client.ts'
@@ -62,13 +64,22 @@ async function connect(options: KubernetesOptions, root: string): Promise<Connec
       ...tlsOf(await login(), token === undefined),
       ...(isGiven(tlsServerName) ? { serverName: tlsServerName } : {}),
     },
-    ...(isGiven(proxyUrl) ? { proxy: { url: proxyUrl } } : {}),
+    proxy: proxyOf(place, proxyUrl),
   })
   const headers =
     token === undefined
       ? async () => headersOf(await login())
       : () => Promise.resolve({ authorization: new Secret(`Bearer ${token.reveal()}`) })
   return { url: server, namespace, http, headers }
+}
+
+/**
+ * A pod reaches its own API server directly, by an address that no proxy outside of the cluster can reach. For a kubeconfig
+ * it is as for kubectl: its proxy-url, else the environment. `proxy` of agent.yaml is for Compass.
+ */
+function proxyOf(place: string, url: string | undefined): ProxySettings {
+  if (place === IN_CLUSTER) return NO_PROXY
+  return isGiven(url) ? { url } : {}
 }
 
 async function loadLibrary(): Promise<Library> {

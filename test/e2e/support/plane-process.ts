@@ -14,6 +14,7 @@ export type PlaneProcess = {
   readonly directory: string
   readonly ca: string
   running(): Running
+  addresses(): Addresses
   /** As `npm start` writes it: everything that a person has to give. */
   token(runtime?: string): Promise<string>
   knobs(settings: KnobSettings): Promise<void>
@@ -79,6 +80,7 @@ export async function startPlane(options: PlaneOptions): Promise<PlaneProcess> {
     directory,
     ca: join(state!, 'ca.pem'),
     running,
+    addresses: () => addresses(state!)!,
     async token(runtime) {
       const answer = await asked('POST', '/token', runtime === undefined ? {} : { runtime })
       return ((await answer.json()) as { rawEncoded: string }).rawEncoded
@@ -113,7 +115,7 @@ export async function startPlane(options: PlaneOptions): Promise<PlaneProcess> {
   }
 }
 
-type Addresses = {
+export type Addresses = {
   tokenUrl: string
   mtlsConnectorUrl: string
   directorUrl: string
