@@ -45,12 +45,18 @@ function makeParents(disk: BulkFiles, path: string): void {
   disk.makeDirectory(path, { mode: 0o711, gid: undefined })
 }
 
-/** Only members of a group (and root) may give files to it. */
+/** Only members of a group (and root) may give files to it, and only root makes such a directory under a sandbox. */
 function explainGroup(thrown: unknown, gid: number | undefined): unknown {
   const error = toAgentError(thrown)
-  if (gid === undefined || !/EPERM|made mode/.test(error.message)) return error
-  const message = `${error.message}: is the user of the agent in the group ${gid}?`
-  return new AgentError('group_unknown', message)
+  if (!/EPERM|made mode/.test(error.message)) return error
+  if (gid !== undefined)
+    return new AgentError(
+      'group_unknown',
+      `${error.message}: is the user of the agent in the group ${gid}?`,
+    )
+  return new AgentError(error.code, error.message, {
+    hint: "make it for the agent's user, with mode 2750; `agent install systemd` does so",
+  })
 }
 
 /** Removes what killed processes left. Only in a marked directory, only for its one owner. */

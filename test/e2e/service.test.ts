@@ -82,10 +82,7 @@ const certificate = (home: AgentHome): string =>
   readFileSync(home.path('state/identity/current/chain.pem'), 'utf8')
 
 const signings = (): number =>
-  scene.plane
-    .events()
-    .filter(({ operations }) => operations.includes('signCertificateSigningRequest' as never))
-    .length
+  scene.plane.events().filter(({ operations }) => operations.includes('sign')).length
 
 describe('a service of systemd', () => {
   run(

@@ -1,14 +1,14 @@
 /** The output as programs read it. */
-import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Expected } from './landscape.ts'
 
 export type Binding = Record<string, string>
 
 /** A bare reader of the Service Binding layout: every file of every binding of the current generation, by name. */
 export function readBindings(output: string): Record<string, Binding> {
-  const root = join(realpathSync(join(output, 'current')), 'bindings')
+  const root = join(resolve(output, readlinkSync(join(output, 'current'))), 'bindings')
   return Object.fromEntries(
     readdirSync(root).map((name) => {
       const keys = readdirSync(join(root, name))
