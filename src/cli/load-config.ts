@@ -1,5 +1,6 @@
 import type { Config, ObjectName } from '../config/config.ts'
-import { MAX_CONFIG_BYTES, parseConfig } from '../config/parse.ts'
+import { MAX_CONFIG_BYTES } from '../config/check.ts'
+import { parseConfig } from '../config/parse.ts'
 import { formatProblem } from '../config/problem.ts'
 import { dropInConfig, isDropIn } from '../kyma/environment.ts'
 import { AgentError } from '../model/problem.ts'

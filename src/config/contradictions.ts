@@ -4,7 +4,7 @@ import type { NodePath } from './problem.ts'
 import { isMapping } from './section.ts'
 
 /** Two settings that are fine alone and cannot be together; told at the place of the second. */
-type Contradiction = { path: NodePath; message: string }
+export type Contradiction = { path: NodePath; message: string }
 
 type Directory = { path: NodePath; directory: string; owner: string }
 

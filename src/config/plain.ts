@@ -9,7 +9,8 @@ export type Plain = {
 }
 
 type PlainOptions = {
-  env: (name: string) => string | undefined
+  /** Missing: `${…}` stays as it is written. */
+  env: ((name: string) => string | undefined) | undefined
   /** Paths (as {@link pathKey}) whose replaced text is to be a number or a truth value, because the schema wants one. */
   typed: ReadonlySet<string>
 }
@@ -37,7 +38,8 @@ export function toPlain(root: YamlNode, options: PlainOptions): Plain {
     return object
   }
   const scalar = (node: ScalarNode, path: NodePath): unknown => {
-    if (typeof node.value !== 'string' || node.broken) return node.value
+    if (typeof node.value !== 'string' || node.broken || options.env === undefined)
+      return node.value
     const { text, problems: found } = substitute(node.value, options.env)
     problems.push(...found.map((message) => ({ offset: node.offset, path, message })))
     const isVariable = text !== node.value

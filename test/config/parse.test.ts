@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { MAX_CONFIG_BYTES } from '../../src/config/parse.ts'
+import { MAX_CONFIG_BYTES } from '../../src/config/check.ts'
 import { configOf, filesOf, problemsOf, warningsOf } from './agent.ts'
 
 const files = (more: string) => `version: 1\ntargets:\n  - kind: files\n    directory: out\n${more}`
