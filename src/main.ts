@@ -1,6 +1,7 @@
 import { registerCheck } from './cli/check.ts'
 import { registerConnect } from './cli/connect.ts'
 import { registerControl } from './cli/control.ts'
+import { registerHooks } from './cli/hooks.ts'
 import { registerInstall } from './cli/install.ts'
 import { registerPlan } from './cli/plan.ts'
 import { registerDev } from './cli/dev.ts'
@@ -20,6 +21,7 @@ const program = buildProgram([
   registerPlan,
   registerControl,
   registerInstall,
+  registerHooks,
   registerSchema,
   registerVersion,
 ])

@@ -24,6 +24,7 @@ import { openKyma } from '../targets/kyma.ts'
 import type { Target } from '../targets/target.ts'
 import { alsoByLease, keepInCluster } from './compose-cluster.ts'
 import { keepOnDisk } from './compose-disk.ts'
+import { hooksByRoot } from './compose-hooks.ts'
 import type { Keeping } from './keeping.ts'
 import type { LoadedConfig } from './load-config.ts'
 import { followCa, openToken, valueReaders } from './values.ts'
@@ -244,7 +245,8 @@ function composeTarget(
   const agent = config.name
   if (target.kind === 'files') {
     const stateDirectory = config.identity.directory
-    return [openFiles({ config: target, agent, stateDirectory, digestKey, now })]
+    const root = hooksByRoot(config)
+    return [openFiles({ config: target, agent, stateDirectory, digestKey, now, ...root })]
   }
   if (kubernetes === undefined) return []
   return target.kind === 'kyma'

@@ -16,8 +16,9 @@ import { ownExecutable, platform, workingDirectory } from '../runtime/process.ts
 import { loadConfig } from './load-config.ts'
 import { withExample } from './options.ts'
 import type { ConfigOption } from './options.ts'
-import { SERVICE, serviceFiles } from './systemd-units.ts'
-import type { ServiceFile } from './systemd-units.ts'
+import { SERVICE } from './systemd-text.ts'
+import type { ServiceFile } from './systemd-text.ts'
+import { serviceFiles } from './systemd-units.ts'
 import { note, print } from './terminal.ts'
 
 type InstallOptions = ConfigOption & { dryRun?: boolean; root?: string; executable?: string }

@@ -1,6 +1,9 @@
 import type { Config, FilesTargetConfig, ValueSource } from '../config/config.ts'
 import { AgentError } from '../model/problem.ts'
-import { dirname } from '../runtime/path.ts'
+import { dirname, join } from '../runtime/path.ts'
+import { HOOK_OUTCOMES, HOOKS, HOOKS_VARIABLE, hookUnits } from './systemd-hooks.ts'
+import { HEAD, quoted, SERVICE, UNSET, unitPath, words } from './systemd-text.ts'
+import type { ServiceFile } from './systemd-text.ts'
 
 /** What the service is made from. */
 export type ServiceInput = {
@@ -11,24 +14,22 @@ export type ServiceInput = {
   executable: string
 }
 
-export type ServiceFile = { path: string; content: string }
-
-/** The service; also the name of its user, its group and its files. */
-export const SERVICE = 'runtime-agent'
-
 /** The files of the service, derived from agent.yaml: which directories it may write, which groups read them. Pure. */
 export function serviceFiles(input: ServiceInput): ServiceFile[] {
   refuseHidden(input)
   return [
     { path: `/etc/sysusers.d/${SERVICE}.conf`, content: sysusers(input) },
     { path: `/etc/tmpfiles.d/${SERVICE}.conf`, content: tmpfiles(input) },
-    { path: `/etc/systemd/system/${SERVICE}.service`, content: service(input) },
-    { path: `/etc/systemd/system/${SERVICE}-online.service`, content: online(input) },
+    { path: unitPath(`${SERVICE}.service`), content: service(input) },
+    { path: unitPath(`${SERVICE}-online.service`), content: online(input) },
+    ...hookUnits({ ...input, requests: hookRequests(input.config) }),
   ]
 }
 
-const HEAD = `# Made by agent install systemd from agent.yaml, and made anew by it: change it with systemctl edit instead.
-`
+/** Where the agent asks for commands as root. */
+export function hookRequests({ identity }: Config): string {
+  return join(identity.directory, 'hooks')
+}
 
 function service(input: ServiceInput): string {
   const { config, configFile, executable } = input
@@ -36,7 +37,8 @@ function service(input: ServiceInput): string {
   // A shell's own kill: the program comes with procps, which a minimal Debian is without.
   return `${HEAD}[Unit]
 Description=Runtime agent: keeps this machine in step with UCL/Compass
-After=network.target nss-user-lookup.target
+After=network.target nss-user-lookup.target ${HOOKS}.path
+Wants=${HOOKS}.path
 StartLimitIntervalSec=0
 
 [Service]
@@ -55,6 +57,7 @@ TimeoutStopSec=15
 KillMode=mixed
 LimitNOFILE=65536
 LimitCORE=0
+Environment=${HOOKS_VARIABLE}=${HOOK_OUTCOMES}
 ReadWritePaths=${writable(config).map(quoted).join(' ')}
 ${sandbox(input)}
 [Install]
@@ -87,7 +90,7 @@ ${sandbox(input)}`
  * the agent makes below them has their group and set-group-id bit from the start.
  */
 function sandbox(input: ServiceInput): string {
-  return `UnsetEnvironment=BUN_OPTIONS BUN_BE_BUN BUN_INSPECT NODE_TLS_REJECT_UNAUTHORIZED
+  return `${UNSET}
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 AmbientCapabilities=
@@ -143,6 +146,8 @@ function tmpfiles({ config, configFile }: ServiceInput): string {
   return [
     `${HEAD}${line('d', `/var/lib/${SERVICE}`, '0711', SERVICE, SERVICE)}`,
     line('d', identity.directory, '0700', SERVICE, SERVICE),
+    line('d', hookRequests(config), '0700', SERVICE, SERVICE),
+    line('d', HOOK_OUTCOMES, '0755', 'root', 'root'),
     ...filesTargets(config).map(({ directory, group = SERVICE }) =>
       line('d', directory, '2750', SERVICE, group),
     ),
@@ -204,15 +209,4 @@ function refuseHidden(input: ServiceInput): void {
     `Cannot make a service of it: ${hidden} is in a temporary directory, which the service does not see`,
     { hint: 'put it elsewhere, for example below /etc/runtime-agent or /var/lib/runtime-agent' },
   )
-}
-
-/** A command line of a unit. */
-function words(...all: string[]): string {
-  return all.map((word) => quoted(word.replaceAll('$', '$$$$'))).join(' ')
-}
-
-/** One word of a unit file: % begins a specifier there, blanks and quotes have a meaning. */
-function quoted(text: string): string {
-  const plain = text.replaceAll('%', '%%')
-  return /^[\w@%+=:,./$-]+$/.test(plain) ? plain : `"${plain.replace(/["\\]/g, String.raw`\$&`)}"`
 }

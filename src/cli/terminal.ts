@@ -18,7 +18,7 @@ export function printJson(value: unknown): void {
  * Names come from outside: what steers a terminal or turns the direction of text is shown as its JSON escape. Tabs and
  * line breaks stay.
  */
-function harmless(text: string): string {
+export function harmless(text: string): string {
   return text.replace(
     /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,

@@ -33,7 +33,9 @@ import type { Manifest, Mark } from './files-manifest.ts'
 import { observeGeneration } from './files-observe.ts'
 import { createRender } from './files-render.ts'
 import { isRootRight, prepareRoot, removeLeftovers, removeOld } from './files-root.ts'
-import { openHooks } from './hooks.ts'
+import { openRootHooks } from './hooks-by-root.ts'
+import type { RootHooksOptions } from './hooks-by-root.ts'
+import { noHooks, openHooks } from './hooks.ts'
 import type { Hooks } from './hooks.ts'
 import type { Target } from './target.ts'
 
@@ -48,7 +50,11 @@ export type FilesOptions = {
   now: () => Instant
   disk?: BulkFiles
   run?: typeof runCommand
+  /** Commands of onChange are run by root; missing: by the agent itself. */
+  root?: ByRoot
 }
+
+type ByRoot = Pick<RootHooksOptions, 'requests' | 'outcomes' | 'patience' | 'clock'>
 
 /** Contents are read at start and after this time; in between `lstat` tells what was touched. */
 const DEEP_INTERVAL = HOUR
@@ -77,15 +83,14 @@ class Files implements Target {
   #leftBehind: Problem[] = []
 
   constructor(options: FilesOptions) {
-    const { config, digestKey, stateDirectory, run = runCommand } = options
+    const { config, digestKey } = options
     this.name = config.name
     this.#options = options
     this.#disk = options.disk ?? bulkFiles
     this.#root = config.directory
     this.#digest = (files) => digestOf(digestKey, files)
     this.render = createRender({ ...config, digest: this.#digest })
-    const journal = join(stateDirectory, `hooks-${config.name}.json`)
-    this.#hooks = openHooks({ journal, hooks: config.onChange, run })
+    this.#hooks = hooksOf(options)
   }
 
   async observe(runtimeId: string, signal: AbortSignal): Promise<Observed> {
@@ -202,6 +207,15 @@ class Files implements Target {
   #group(): number | undefined {
     return readersGroup(this.#options.config.group)
   }
+}
+
+function hooksOf({ config, stateDirectory, root, run = runCommand }: FilesOptions): Hooks {
+  const { name: target, onChange: hooks } = config
+  if (hooks.length === 0) return noHooks
+  const journal = join(stateDirectory, `hooks-${target}.json`)
+  return root === undefined
+    ? openHooks({ journal, hooks, run })
+    : openRootHooks({ ...root, journal, target, hooks })
 }
 
 function digestOf(key: Secret, files: readonly RenderedFile[]): string {

@@ -48,6 +48,8 @@ describe('the files of the service', () => {
   test.each([
     ['runtime-agent.service', SERVICE],
     ['runtime-agent-online.service', 'runtime-agent-online.service'],
+    ['runtime-agent-hooks.path', 'runtime-agent-hooks.path'],
+    ['runtime-agent-hooks.service', 'runtime-agent-hooks.service'],
     ['sysusers.d/runtime-agent.conf', 'sysusers.d'],
     ['tmpfiles.d/runtime-agent.conf', 'tmpfiles.d'],
   ])('deploy/systemd/%s is what is made from deploy/agent.example.yaml', (file, name) => {
@@ -81,11 +83,28 @@ targets:
     expect(files['tmpfiles.d']!.split('\n').slice(1, -1)).toEqual([
       'd /var/lib/runtime-agent 0711 runtime-agent runtime-agent',
       'd "/srv/agent state" 0700 runtime-agent runtime-agent',
+      'd "/srv/agent state/hooks" 0700 runtime-agent runtime-agent',
+      'd /var/lib/runtime-agent-hooks 0755 root root',
       'd /var/lib/runtime-agent/out 2750 runtime-agent apps',
       'd /srv/50%% 2750 runtime-agent apps',
       'd /srv/c 2750 runtime-agent 4711',
       'd /etc/runtime-agent 0750 root runtime-agent',
       'z /etc/runtime-agent/agent.yaml 0640 root runtime-agent',
+    ])
+  })
+
+  test('start commands of onChange as root, when the agent asks in its state directory, and tell the agent so', () => {
+    const files = made('version: 1\nidentity: {directory: "/srv/agent 5%"}\n')
+    expect(values(files[SERVICE], 'Wants')).toEqual(['runtime-agent-hooks.path'])
+    expect(values(files[SERVICE], 'Environment')).toEqual([
+      'RUNTIME_AGENT_HOOKS=/var/lib/runtime-agent-hooks',
+    ])
+    const path = files['runtime-agent-hooks.path']
+    expect(values(path, 'DirectoryNotEmpty')).toEqual(['/srv/agent 5%%/hooks'])
+    const service = files['runtime-agent-hooks.service']
+    expect(values(service, 'User')).toEqual([])
+    expect(values(service, 'ExecStart')).toEqual([
+      `/usr/local/bin/agent hooks run --config ${CONFIG} --requests "/srv/agent 5%%/hooks" --outcomes /var/lib/runtime-agent-hooks`,
     ])
   })
 
@@ -122,7 +141,7 @@ targets: [{kind: files, directory: "/srv/a b", group: apps}]
   withAnalyze.each(Object.entries(texts))('finds nothing wrong in the units of %s', (_, text) => {
     // It looks whether the program is there; where this test lies may be a temporary directory.
     const files = made(text, '/bin/sh')
-    const units = Object.keys(files).filter((name) => name.endsWith('.service'))
+    const units = Object.keys(files).filter((name) => /\.(service|path)$/.test(name))
     for (const name of units) writeFileSync(join(scratch, name), files[name]!)
     const verify = Bun.spawnSync(['systemd-analyze', 'verify', '--man=no', ...units], {
       cwd: scratch,

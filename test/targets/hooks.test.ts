@@ -1,15 +1,27 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { HookConfig } from '../../src/config/config.ts'
 import { bindingName } from '../../src/model/names.ts'
 import { bulkFiles } from '../../src/runtime/bulk-files.ts'
-import type { CommandOptions, CommandResult } from '../../src/runtime/command.ts'
 import { runCommand } from '../../src/runtime/command.ts'
 import { openHooks } from '../../src/targets/hooks.ts'
 import { application, basic, bundle, desired, RUNTIME } from '../model/samples.ts'
+import { Commands, hook, hooksContract } from './hooks.contract.ts'
 import { Output } from './output.ts'
 import { pass } from './target.contract.ts'
+
+hooksContract('run by the agent', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'agent-hooks-'))
+  const journal = join(directory, 'hooks-files.json')
+  const commands = new Commands()
+  return {
+    commands,
+    open: (hooks) => openHooks({ journal, hooks, run: commands.run }),
+    damage: (text) => writeFileSync(journal, text),
+    close: () => rmSync(directory, { recursive: true }),
+  }
+})
 
 let output: Output
 beforeEach(() => {
@@ -29,27 +41,6 @@ const landscape = (password: string) =>
   ])
 const ordersName = bindingName('crm', { id: 'b1', name: 'orders' })
 const customersName = bindingName('crm', { id: 'b2', name: 'customers' })
-
-const hook = (command: string, bindings = ['*']): HookConfig => ({
-  bindings,
-  command: [command],
-  timeout: 1000,
-})
-
-/** Commands as they were run, with the bindings they were told; `answers` by command, else success. */
-class Commands {
-  readonly ran: [string, string][] = []
-  answers: Record<string, Partial<CommandResult> | undefined> = {}
-  /** What to look at when a command runs. */
-  look: () => void = () => undefined
-
-  readonly run = (argv: readonly string[], { env }: CommandOptions): Promise<CommandResult> => {
-    this.look()
-    const [command = ''] = argv
-    this.ran.push([command, env?.['RUNTIME_AGENT_CHANGED'] ?? ''])
-    return Promise.resolve({ code: 0, output: '', ...this.answers[command] })
-  }
-}
 
 describe('commands of onChange', () => {
   test('run after the swap, each once, with the names of the changed bindings that match', async () => {
@@ -103,25 +94,6 @@ describe('commands of onChange', () => {
     expect(commands.ran.at(-1)).toEqual(['bad', `${customersName} ${ordersName}`])
     expect((await pass(restarted, landscape('two'))).problems).toEqual([])
     expect(commands.ran).toHaveLength(6)
-  })
-
-  test.each([
-    [{ code: 5 }, 'Cannot run bad after a change: it ended with code 5'],
-    [{ code: 127 }, 'Cannot run bad after a change: there is no such program'],
-    [
-      { code: 137, killed: 'timeout' },
-      'Cannot run bad after a change: it was still running when its time was over',
-    ],
-  ] as const)('say why they failed (%j), without what they printed', async (answer, message) => {
-    const hooks = openHooks({
-      journal: join(output.state, 'journal'),
-      hooks: [hook('bad')],
-      run: () => Promise.resolve({ output: 'CANARY', ...answer }),
-    })
-    await hooks.prepare({ current: 0, next: 1, names: ['x'] })
-    const problems = await hooks.run(1, new AbortController().signal)
-    expect(problems).toMatchObject([{ code: 'hook_failed', message }])
-    expect(JSON.stringify(problems)).not.toContain('CANARY')
   })
 })
 
@@ -194,22 +166,6 @@ describe('at least once:', () => {
     const next = output.open({ config: { onChange: [hook('new')] }, run: commands.run })
     expect((await pass(next, landscape('one'))).problems).toEqual([])
     expect(commands.ran).toHaveLength(1)
-  })
-
-  test('a damaged journal does not stop the agent', async () => {
-    const onChange = [hook('all')]
-    for (const text of [
-      '{',
-      'null',
-      '{"version":1,"pending":[{}]}',
-      '{"version":2,"pending":[]}',
-    ]) {
-      writeFileSync(journal(), text)
-      const commands = new Commands()
-      const target = output.open({ config: { onChange }, run: commands.run })
-      expect((await pass(target, landscape(text))).problems).toEqual([])
-      expect(commands.ran).toHaveLength(1)
-    }
   })
 })
 
