@@ -591,7 +591,12 @@ enabled_units() {
 save_service() {
   mkdir -p "$STAGE/service"
   service_files >"$STAGE/files"
-  while read -r file; do cp -p "$file" "$STAGE/service/"; done <"$STAGE/files"
+  while read -r file; do cp -p "$file" "$(saved "$file")"; done <"$STAGE/files"
+}
+
+# Where the copy of a file of the service is; two of them have the same last name.
+saved() {
+  printf '%s/service/%s' "$STAGE" "$(printf '%s' "$1" | tr / _)"
 }
 
 restore_service() {
@@ -599,7 +604,7 @@ restore_service() {
     grep -qxF "$file" "$STAGE/files" || rm -f "$file"
   done
   while read -r file; do
-    cp -p "$STAGE/service/$(basename "$file")" "$file.new" && mv -f "$file.new" "$file" || :
+    cp -p "$(saved "$file")" "$file.new" && mv -f "$file.new" "$file" || :
   done <"$STAGE/files"
   systemctl daemon-reload || :
 }
@@ -609,7 +614,7 @@ service_changed() {
   service_files >"$STAGE/files.now"
   cmp -s "$STAGE/files" "$STAGE/files.now" || return 0
   while read -r file; do
-    cmp -s "$file" "$STAGE/service/$(basename "$file")" || return 0
+    cmp -s "$file" "$(saved "$file")" || return 0
   done <"$STAGE/files"
   return 1
 }
@@ -651,7 +656,7 @@ start() {
   RESTARTED=yes
   # shellcheck disable=SC2086
   said=$(systemctl "$1" $units 2>&1) || return 1
-  [ -n "$OLD" ] || return 0
+  [ -n "$OLD" ] && [ "$1$WAS_RUNNING" != startyes ] || return 0
   process=$(main_process)
   for _ in 1 2 3; do
     sleep 1
