@@ -201,7 +201,7 @@ async function makeFiles(directory: string, url: string): Promise<Made> {
   const issue = (cn: string, o: string, usage: 'client' | 'server'): Promise<string> =>
     issueCertificate({
       ...{ ca, usage, ...dates, publicKey: keys.publicKeyPem },
-      names: usage === 'server' ? ['127.0.0.1', 'localhost'] : [],
+      names: usage === 'server' ? ['127.0.0.1', 'localhost', '0.0.0.0'] : [],
       subject: [
         { type: 'O', value: o },
         { type: 'CN', value: cn },

@@ -1,5 +1,7 @@
 /** Servers on loopback that misbehave or count; they run under all three runtimes. */
 import { createServer as createHttpServer } from 'node:http'
+import type { RequestListener } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
 import { connect, createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { listen } from '../../src/runtime/listen.ts'
@@ -59,18 +61,37 @@ export async function silentServer(): Promise<Running> {
 
 export type Proxy = Running & { connects: string[]; plain: string[] }
 
+export type ProxyOptions = {
+  /** Shown to who speaks TLS to the proxy. */
+  tls?: Leaf
+  host?: string
+  /** What is said to every CONNECT instead of opening a tunnel. */
+  answer?: string
+}
+
 /** An HTTP proxy that leads every name to 127.0.0.1. */
-export async function startProxy(credentials?: string): Promise<Proxy> {
+export async function startProxy(
+  credentials?: string,
+  { tls, host, answer }: ProxyOptions = {},
+): Promise<Proxy> {
   const connects: string[] = []
   const plain: string[] = []
   const wanted =
     credentials === undefined ? undefined : `Basic ${Buffer.from(credentials).toString('base64')}`
-  const server = createHttpServer((request, response) => {
+  const plainly: RequestListener = (request, response) => {
     plain.push(request.url ?? '')
     response.end('by the proxy')
-  })
+  }
+  const server =
+    tls === undefined
+      ? createHttpServer(plainly)
+      : createHttpsServer({ cert: tls.certificate, key: tls.key.reveal() }, plainly)
   server.on('connect', (request, socket: Socket) => {
     connects.push(request.url ?? '')
+    if (answer !== undefined) {
+      socket.end(answer)
+      return
+    }
     if (wanted !== undefined && request.headers['proxy-authorization'] !== wanted) {
       socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n')
       return
@@ -81,7 +102,7 @@ export async function startProxy(credentials?: string): Promise<Proxy> {
     })
     outer.on('error', () => socket.end('HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n'))
   })
-  return { ...(await started(server)), connects, plain }
+  return { ...(await started(server, host)), connects, plain }
 }
 
 function join(one: Socket, other: Socket): void {
@@ -91,14 +112,14 @@ function join(one: Socket, other: Socket): void {
   other.pipe(one)
 }
 
-async function started(server: Server): Promise<Running> {
+async function started(server: Server, host = '127.0.0.1'): Promise<Running> {
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
     socket.on('error', () => undefined)
     socket.once('close', () => sockets.delete(socket))
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, host, resolve))
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
   return {

@@ -212,6 +212,55 @@ export function checkHttp(): void {
         same(await codeOf((await through('user:p%40ss', ['.test'])).fetch(url)), 'unreachable')
       }),
   )
+  check('a proxy is spoken to over TLS and over IPv6', () =>
+    closing(async (track) => {
+      const all = await pki()
+      const { port } = track(await serveTls(all))
+      const url = `https://compass.test:${port}/`
+      const over = async (proxy: string): Promise<HttpSession> =>
+        track(await session(all.first, { proxy: { url: proxy } }))
+      const secure = track(await startProxy('user:pass', { tls: all.server }))
+      const good = await over(`https://user:pass@localhost:${secure.port}`)
+      same((await seen(await good.fetch(url))).authorized, true)
+      const strange = track(await startProxy('user:pass', { tls: all.strange }))
+      const refused = await over(`https://user:pass@localhost:${strange.port}`)
+      same(await codeOf(refused.fetch(url)), 'tls_untrusted')
+      same(strange.connects, [])
+      const six = track(await startProxy('user:pass', { host: '::1' }))
+      const answer = await (await over(`http://user:pass@[::1]:${six.port}`)).fetch(url)
+      same((await seen(answer)).authorized, true)
+    }),
+  )
+  for (const [what, answer, code] of [
+    ['does not want us there', 'HTTP/1.1 403 Forbidden', 'proxy_failed'],
+    ['cannot reach the server', 'HTTP/1.1 502 Bad Gateway', 'unreachable'],
+    ['leads to a log-in page', 'HTTP/1.1 302 Found\r\nLocation: /canary', 'proxy_failed'],
+  ] as const) {
+    check(`a proxy that ${what} is told as that: ${code}`, () =>
+      closing(async (track) => {
+        const page = '<html>canary</html>'
+        const text = `${answer}\r\nContent-Length: ${page.length}\r\n\r\n${page}`
+        const { port } = track(await startProxy(undefined, { answer: text }))
+        const url = `http://user:canary@127.0.0.1:${port}`
+        const http = track(await session(undefined, { proxy: { url } }))
+        const error = await errorOf(http.fetch('https://compass.test/?canary'))
+        same([error?.code, error?.message.includes('canary')], [code, false])
+      }),
+    )
+  }
+  check('roots that have changed are read again when a server is not believed', () =>
+    closing(async (track) => {
+      const all = await pki()
+      const { port } = track(await serveTls(all))
+      const roots = [all.otherCa]
+      const http = track(openHttp({ tls: { ca: () => Promise.resolve([...roots]) } }))
+      const url = `https://localhost:${port}/`
+      const both = await Promise.all([codeOf(http.fetch(url)), codeOf(http.fetch(url))])
+      same(both, ['tls_untrusted', 'tls_untrusted'])
+      roots.push(all.ca)
+      same((await http.fetch(url)).status, 200)
+    }),
+  )
   check('SSL_CERT_FILE names the roots', () =>
     closing(async (track) => {
       const all = await pki()

@@ -16,8 +16,8 @@ export type Site = {
   readonly landscape: LandscapeFile
   /** Where all connections came from since the last time this was asked. */
   seen(): string[]
-  /** From now on the plane names itself so: `compass.test`, `[::1]`. */
-  callIt(host: string): Promise<void>
+  /** From now on the plane names itself so: `compass.test`, `[::1]`. A name leads to an address of one family. */
+  callIt(host: string, family?: Family): Promise<void>
   /** A home with a token that leads to what the plane is called now. */
   home(runtime: string): Promise<AgentHome>
   close(): Promise<void>
@@ -40,8 +40,7 @@ export async function openSite(runtimes: readonly string[]): Promise<Site> {
     plane,
     landscape,
     seen: () => all.flatMap(({ from }) => from.splice(0)),
-    async callIt(host) {
-      const family = host.startsWith('[') ? 'v6' : 'v4'
+    async callIt(host, family = host.startsWith('[') ? 'v6' : 'v4') {
       const at = (witness: Both, path: string): string =>
         `https://${host}:${witness[family].port}/${path}/graphql`
       connector = at(token, 'connector')
@@ -65,4 +64,5 @@ export async function openSite(runtimes: readonly string[]): Promise<Site> {
   }
 }
 
-type Both = { v4: Witness; v6: Witness }
+type Family = 'v4' | 'v6'
+type Both = Record<Family, Witness>
