@@ -858,7 +858,7 @@ places_outside() {
   [ -f "/etc/tmpfiles.d/$SERVICE.conf" ] || return 0
   sed -n 's/^d \(.*\) [0-7]* [^ ]* [^ ]*$/\1/p' "/etc/tmpfiles.d/$SERVICE.conf" | while read -r place; do
     case $place in
-      "$VAR" | "$VAR"/* | "$ETC") ;;
+      "$VAR" | "$VAR"/* | "$VAR-hooks" | "$ETC") ;;
       *) printf '%s\n' "$place" ;;
     esac
   done
@@ -866,7 +866,7 @@ places_outside() {
 
 purge() {
   # A mount point is emptied and stays.
-  for directory in "$ETC" "$VAR"; do
+  for directory in "$ETC" "$VAR" "$VAR-hooks"; do
     [ ! -d "$directory" ] || rm -rf "$directory" 2>/dev/null || say "emptied, and left: $directory"
   done
   if [ -n "$outside" ]; then
