@@ -5,6 +5,7 @@ import { ROOT } from '../../../scripts/repository.ts'
 import { landscapeFor, parsed } from '../../e2e/support/landscape.ts'
 import type { LandscapeFile } from '../../e2e/support/landscape.ts'
 import { ensureExecutable, executable, until } from '../../e2e/support/program.ts'
+import { rotate } from '../../soak/support/world.ts'
 import { bootGuest } from './guest.ts'
 import type { Guest } from './guest.ts'
 import { openLoopback } from './loopback.ts'
@@ -25,6 +26,8 @@ export type Host = Guest & {
   configure(change?: Record<string, unknown>): void
   /** Properties of a unit, as systemd tells them. */
   show<P extends string>(unit: string, ...properties: P[]): Promise<Record<P, string>>
+  /** Serves other passwords, of all applications or of the one of this number. */
+  rotate(turn: number, index?: number): Promise<void>
   /** Waits until what `systemctl status` shows of the agent fits. */
   status(fits: RegExp, limit?: number): Promise<string>
   /** Fingerprint of the certificate that the agent has. */
@@ -43,6 +46,7 @@ export async function openHost({
   applications = 2,
 }: { files?: string; applications?: number } = {}): Promise<Host> {
   const landscape = landscapeFor([RUNTIME], applications)
+  for (const application of landscape.applications) rotate(application, 0)
   const guest = await bootGuest()
   const plane = await openLoopback(guest, { directory: files, landscape: parsed(landscape) })
   // As a company's own authority gets there.
@@ -81,6 +85,11 @@ export async function openHost({
       )
     },
     show,
+    async rotate(turn, index) {
+      const chosen = index === undefined ? landscape.applications : [landscape.applications[index]!]
+      for (const application of chosen) rotate(application, turn)
+      await plane.replace(parsed(landscape))
+    },
     async status(fits, limit) {
       let text = ''
       const look = async (): Promise<boolean> => {

@@ -98,9 +98,11 @@ async function openMember(
   return { runtime, home, agent: home.start(), doomed: false }
 }
 
-type Reader = { end(): Promise<ReaderReport>; kill(): void }
+/** `end` gives what it has seen. */
+export type Reader = { end(): Promise<ReaderReport>; kill(): void }
 
-function startReader(output: string): Reader {
+/** A program that reads the bindings of this output again and again. */
+export function startReader(output: string): Reader {
   const script = fileURLToPath(new URL('./reader-child.ts', import.meta.url))
   const child = Bun.spawn([process.execPath, script, output], { stderr: 'inherit' })
   return {
