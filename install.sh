@@ -355,8 +355,9 @@ with_curl() {
 
 with_wget() {
   case $(wget --help 2>&1) in
-    # It knows few options.
-    *BusyBox*) wget -q -T 60 -O "$2" "$1" ;;
+    # It knows few options, and one that was built without time limits dies of -T.
+    *BusyBox*-T*) wget -q -T 60 -O "$2" "$1" ;;
+    *BusyBox*) wget -q -O "$2" "$1" ;;
     *) wget --no-verbose --tries=3 --timeout=60 ${CA:+--ca-certificate="$CA"} -O "$2" "$1" ;;
   esac
 }

@@ -304,7 +304,7 @@ onMachine('files that are not there are named', async () => {
   const one = openMachine()
   one.write('/install.sh', readFileSync(join(ROOT, 'install.sh'), 'utf8'), 0o755)
   const said = async (...args: string[]): Promise<string | undefined> =>
-    errors(await one.install(args))[0]
+    errors(await one.install(args, { script: '/install.sh' }))[0]
   expect(await said()).toContain('nothing says where the release is')
   expect(await said('--from', '/nowhere')).toContain('Cannot read /nowhere: there is no such')
   expect(await said('--from', '/etc')).toContain('Cannot install from /etc: there is no SHA256SUMS')

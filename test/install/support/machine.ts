@@ -25,6 +25,8 @@ export type Said = { code: number; out: string; err: string }
 export type How = {
   /** What runs the script; `sh` without it. */
   shell?: string[]
+  /** Its path on the machine; /release/install.sh without it. */
+  script?: string
   /** What is on standard input. */
   stdin?: string
   env?: Record<string, string>
@@ -44,7 +46,7 @@ export type Machine = {
   exists: (path: string) => boolean
   /** A program that comes before the real one of its name. */
   stub: (name: string, script: string) => void
-  /** Runs `install.sh` of a path of the machine, by default /release/install.sh. */
+  /** Runs install.sh to its end. */
   install: (args: string[], how?: How) => Promise<Said>
   /** As install, but to be stopped: gives the process, whose group is its own. */
   start: (args: string[], how?: How) => { pid: number; ended: Promise<Said> }
@@ -109,10 +111,15 @@ export function openMachine(): Machine {
 }
 
 function begin(root: string, args: string[], how: How): { pid: number; ended: Promise<Said> } {
-  const { shell = ['sh'], stdin = '', env = {}, mounts = '', then = '', offline = false } = how
-  const script = ['/release/install.sh', '/install.sh'].find((one) =>
-    fs.existsSync(join(root, one)),
-  )
+  const {
+    shell = ['sh'],
+    script = '/release/install.sh',
+    stdin = '',
+    env = {},
+    mounts = '',
+    then = '',
+    offline = false,
+  } = how
   // Without `then` the process is the script itself, so that signals reach it.
   const inside = then === '' ? 'exec "$@"' : `"$@"; code=$?; ${then}; exit $code`
   const given = Object.entries({ PATH: `/stubs:${PATH}`, ...env }).map((one) => one.join('='))
@@ -127,7 +134,7 @@ function begin(root: string, args: string[], how: How): { pid: number; ended: Pr
     inside,
     'sh',
     ...shell,
-    script ?? '',
+    script,
     ...args,
   ]
   const outer = ['setsid', 'unshare', '--mount', ...(offline ? ['--net'] : [])]

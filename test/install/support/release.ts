@@ -1,7 +1,6 @@
 /** Small releases whose agent is a shell script, and the systemctl that it is started by. */
 import { generateKeyPairSync } from 'node:crypto'
 import * as fs from 'node:fs'
-import { join } from 'node:path'
 import { pack } from '../../../scripts/release.ts'
 import { seal, stampedInstaller } from '../../../scripts/seal.ts'
 import { openMachine } from './machine.ts'
