@@ -53,6 +53,7 @@ export function openRootHooks(options: RootHooksOptions): Hooks {
   /** Requests that were waited for in vain. */
   const silent = new Set<string>()
   let latest = 0
+  let cleared = false
 
   async function run(current: number, signal: AbortSignal): Promise<Problem[]> {
     const due = await journal.due(current)
@@ -72,6 +73,9 @@ export function openRootHooks(options: RootHooksOptions): Hooks {
   /** Writes the requests that are missing, each noted before it is there. */
   async function ask(due: readonly Due[]): Promise<readonly Asked[]> {
     await ensureDirectory(requests, { mode: 0o700 })
+    // What a killed process was writing.
+    if (!cleared) await removeTemporary(requests)
+    cleared = true
     const before = await journal.asked()
     const kept = before.filter((asked) => due.some((one) => isFor(asked, one)))
     const missing = due.filter((one) => !kept.some((asked) => isFor(asked, one)))
@@ -81,7 +85,6 @@ export function openRootHooks(options: RootHooksOptions): Hooks {
     })
     const asked = [...kept, ...more]
     if (more.length > 0) {
-      await removeTemporary(requests)
       // What was asked for an older change is a part of what is asked for now.
       for (const old of before.filter((one) => !kept.includes(one)))
         await removeFile(join(requests, old.request))
