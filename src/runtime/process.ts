@@ -1,4 +1,5 @@
-import { fstatSync, writeSync } from 'node:fs'
+import { fstatSync, realpathSync, writeSync } from 'node:fs'
+import { delimiter, resolve } from 'node:path'
 import process from 'node:process'
 import type { Duration } from '../model/time.ts'
 import { errorCode } from './disk-error.ts'
@@ -25,10 +26,22 @@ export function argv(): string[] {
   return process.argv.slice(2)
 }
 
-/** Path of this program when it is one executable; undefined: a runtime runs it. */
+/** Path of this program when it is one executable, as it was called; undefined: a runtime runs it. */
 export function ownExecutable(): string | undefined {
   // Bun shows what is embedded in an executable as files below this directory.
-  return process.argv[1]?.startsWith('/$bunfs/') === true ? process.execPath : undefined
+  if (process.argv[1]?.startsWith('/$bunfs/') !== true) return undefined
+  const places = process.argv0.includes('/') ? [''] : (env('PATH') ?? '').split(delimiter)
+  // execPath is where all symlinks lead: to one version, where the one that was called outlives it.
+  const called = places.map((place) => resolve(place, process.argv0))
+  return called.find(isThisProgram) ?? process.execPath
+}
+
+function isThisProgram(path: string): boolean {
+  try {
+    return realpathSync(path) === process.execPath
+  } catch {
+    return false
+  }
 }
 
 /** One environment variable; empty counts as missing. */
