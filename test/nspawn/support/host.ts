@@ -127,8 +127,11 @@ export async function bringFiles(guest: Guest): Promise<void> {
 }
 
 /** A host whose service runs and is in step; `config` as {@link Host.configure} has it. */
-export async function serviceInStep(config: Record<string, unknown> = {}): Promise<Host> {
-  const host = await openHost()
+export async function serviceInStep(
+  config: Record<string, unknown> = {},
+  applications?: number,
+): Promise<Host> {
+  const host = await openHost(applications === undefined ? {} : { applications })
   await bringFiles(host)
   host.configure(config)
   await host.must('install -m 755 dist/agent-linux-x64 /usr/local/bin/agent')
