@@ -109,6 +109,7 @@ async function live(deps: Deps, memory: Memory, term: Term): Promise<void> {
   /** Asked for, and neither obeyed nor refused yet. */
   const wishes: Trigger[] = []
   const signal = AbortSignal.any([term.signal, term.lost])
+  const cut = cutShort(memory, term)
   const jobs = openJobs(memory)
   const { version, pid, settings } = deps
   deps.log.info('the agent starts', { version, name: settings.name, pid })
@@ -129,12 +130,31 @@ async function live(deps: Deps, memory: Memory, term: Term): Promise<void> {
     const why = term.signal.aborted ? 'stopped' : 'another agent may be in charge'
     memory.owner = term.signal.aborted
     asked.push(...wishes)
+    asked.forEach(cut)
     await report(deps, memory, { state: 'idle', until: Infinity, why }, asked, term.signal.aborted)
     const sessions = [...memory.retired, ...(memory.session === undefined ? [] : [memory.session])]
     await Promise.all(sessions.map((session) => session.close()))
     deps.log.info(
       term.signal.aborted ? 'the agent has ended' : 'the agent is not in charge any more',
     )
+  }
+}
+
+/**
+ * Refuses what was asked for and is not done when the end comes: what is under way at that moment is not what came of it.
+ * What is promised at once is done all the same.
+ */
+function cutShort(memory: Memory, { signal, lost }: Term): (trigger: Trigger) => void {
+  let during: string[] = []
+  const note = (): void => void (during = [...memory.running.keys()])
+  AbortSignal.any([signal, lost]).addEventListener('abort', note, { once: true })
+  return (trigger) => {
+    const { kind } = trigger
+    if (kind === 'pause' || kind === 'resume') return
+    const why = signal.aborted ? 'the agent was told to stop' : 'another agent may be in charge'
+    const parts = during.length === 0 ? '' : `, during: ${during.join(', ')}`
+    const message = `Cannot finish what was asked for (${kind}): ${why}${parts}`
+    trigger.refused ??= new AgentError('interrupted', message).toProblem()
   }
 }
 

@@ -40,9 +40,9 @@ export function registerConnect(program: Command): void {
 
 /** Without targets the loop has enrolled, read the Director once, and has nothing more to do. */
 async function connectOnce(given: Given): Promise<void> {
-  const { status } = await actHere(withoutTargets(given), { kind: 'sync' })
+  const { status, refused } = await actHere(withoutTargets(given), { kind: 'sync' })
   const { identity, runtimeId, problems } = status
-  const [problem] = problems
+  const [problem] = refused === undefined ? problems : [refused]
   if (identity?.condition === 'valid') {
     note(
       `agent: connected as runtime ${runtimeId ?? ''}, certificate until ${formatInstant(identity.notAfter)}`,

@@ -16,6 +16,7 @@ import type { ConfigOption, JsonOption } from './options.ts'
 import { UMASK } from './run.ts'
 import { EXIT, note, printJson, printProblem } from './terminal.ts'
 import { ownNow } from './own.ts'
+import { stopSignal } from './stop.ts'
 
 type Verb = { name: Asked['kind']; description: string; done: string }
 
@@ -136,28 +137,30 @@ function quietly(given: Given): Given {
   return { ...given, config: { ...config, log: { ...config.log, level: 'error' } } }
 }
 
-/** A loop of our own until it has nothing more to do, under the lock of the agent. */
+/** A loop of our own until it has nothing more to do, or is told to stop, under the lock of the agent. */
 export async function actHere(given: Given, asked: Asked): Promise<TriggerOutcome> {
   setUmask(UMASK)
-  const stop = new AbortController()
+  const done = new AbortController()
+  const signal = AbortSignal.any([done.signal, stopSignal()])
   const { deps, queue, close } = await compose(quietly(given), ({ log }) => [
     statusFile(given.config.identity.directory, log),
   ])
-  const outcome = new Promise<TriggerOutcome>((resolve) => {
-    queue.ask({
-      ...asked,
-      reply: (got) => {
-        resolve(got)
-        stop.abort()
-      },
-    })
+  let outcome: TriggerOutcome | undefined
+  queue.ask({
+    ...asked,
+    reply: (got) => {
+      outcome = got
+      done.abort()
+    },
   })
   try {
-    await runLoop(deps, stop.signal)
+    await runLoop(deps, signal)
   } finally {
     await close()
   }
-  return outcome
+  if (outcome !== undefined) return outcome
+  const message = `Cannot ${asked.kind}: it was told to stop before it began`
+  throw new AgentError('interrupted', message)
 }
 
 /** `status` is missing where no agent has ever run. */

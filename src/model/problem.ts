@@ -36,6 +36,7 @@ export const PROBLEMS = {
   already_running: stop(
     'another agent is in charge of this state directory or cluster: ask that one, stop it, or give this one a state of its own',
   ),
+  interrupted: stop('nothing is half done: ask for it again, or let a running agent do it'),
   install_failed: stop('see what systemd says of it, then install again: what is right stays'),
   listen_failed: stop('choose another address in status.listen, or free the one that is taken'),
 

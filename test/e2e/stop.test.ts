@@ -1,8 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from 'bun:test'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import type { Status } from '../../src/model/status.ts'
+import { onlyMessage } from '../bad-input/support/message.ts'
 import { inStep } from './support/agent-home.ts'
 import type { Agent, AgentHome } from './support/agent-home.ts'
-import { onExecutable as run, SLOW, until } from './support/program.ts'
+import { onExecutable as run, SLOW, start, until } from './support/program.ts'
 import { openScene } from '../bad-input/support/scene.ts'
 import type { Scene } from '../bad-input/support/scene.ts'
 
@@ -109,6 +111,86 @@ describe('SIGTERM ends the agent within five seconds with 0', () => {
       })
       await ends(agent, home)
       expect(existsSync(`/proc/${hook}`)).toBe(false)
+    },
+    SLOW,
+  )
+})
+
+describe('what was asked for and is cut off by the end', () => {
+  /** One request of the kind gets no answer for a minute. */
+  const late = (operation: 'applications' | 'configuration') =>
+    scene.plane.set({ delay: { value: 60_000, operation, count: 1 } })
+
+  /** Until that request has come. */
+  const waiting = () =>
+    until('the request has come', async () => {
+      const answer = await fetch(`${scene.plane.adminUrl}/knobs`)
+      const { active } = (await answer.json()) as { active: Record<string, unknown> }
+      return active['delay'] === undefined
+    })
+
+  run(
+    'ends the command that waits for a running agent with 1, and says what was not done',
+    async () => {
+      const [agent, home] = await enrolled({ director: { interval: '1h' } })
+      await late('applications')
+      const command = home.run('sync', '--once')
+      await waiting()
+      expect((await agent.stop()).how).toBe(0)
+      const ended = await command
+      expect(ended.code).toBe(1)
+      const { code, text } = onlyMessage(ended)
+      expect(code).toBe('interrupted')
+      expect(text).toBe(
+        'Cannot finish what was asked for (sync): the agent was told to stop, during: director',
+      )
+    },
+    SLOW,
+  )
+
+  run.each([
+    ['sync', 'SIGTERM'],
+    ['sync', 'SIGINT'],
+    ['renew', 'SIGTERM'],
+  ] as const)(
+    'by the command itself: %s ends with 1 after %s, keeps the identity, and frees the lock',
+    async (verb, signal) => {
+      const [agent, home] = await enrolled()
+      const { identity } = (await agent.status())!
+      await agent.stop()
+      await late(verb === 'sync' ? 'applications' : 'configuration')
+      const log = home.path('command.log')
+      const args = [verb, '--config', home.path('agent.yaml')]
+      const command = start(args, { cwd: home.directory, log })
+      await waiting()
+      command.signal(signal)
+      expect(await command.exited).toBe(1)
+      const { code, text } = onlyMessage({ code: 1, out: '', err: readFileSync(log, 'utf8') })
+      expect(code).toBe('interrupted')
+      expect(text).toStartWith(`Cannot finish what was asked for (${verb}): the agent was told to`)
+      await scene.plane.reset()
+      expect((await home.run('sync', '--once')).code).toBe(0)
+      const shown = JSON.parse((await home.run('status', '--json')).out) as Status
+      expect(shown.identity?.fingerprint).toBe(identity!.fingerprint)
+    },
+    SLOW,
+  )
+
+  run(
+    'does not say of a connect that it is connected',
+    async () => {
+      const home = scene.home()
+      home.giveToken(await scene.token('one'))
+      await late('configuration')
+      const log = home.path('command.log')
+      const args = ['connect', '--config', home.path('agent.yaml')]
+      const command = start(args, { cwd: home.directory, log })
+      await waiting()
+      command.signal('SIGTERM')
+      expect(await command.exited).toBe(1)
+      expect(onlyMessage({ code: 1, out: '', err: readFileSync(log, 'utf8') }).code).toBe(
+        'interrupted',
+      )
     },
     SLOW,
   )
