@@ -5,6 +5,7 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '../../scripts/repository.ts'
 import { seal } from '../../scripts/seal.ts'
+import { skipUnless } from '../skip.ts'
 import { onMachine, openMachine, removeMachines } from './support/machine.ts'
 import type { How, Machine, Said } from './support/machine.ts'
 import { EXECUTABLE, key, machineWithRelease, makeKey } from './support/release.ts'
@@ -326,6 +327,17 @@ onMachine('a script of which the end is missing does nothing', async () => {
     const said = await one.install(['--from', '/release'], { shell: ['dash'] })
     expect([cut, said.out, one.tree()]).toEqual([cut, '', before])
   }
+})
+
+const has = Bun.which('shellcheck') !== null
+const checks = skipUnless(has, {
+  why: 'shellcheck is not installed',
+  how: 'apt-get install shellcheck',
+})
+
+checks('shellcheck has nothing to say about the script', () => {
+  const run = spawnSync('shellcheck', [join(ROOT, 'install.sh')], { encoding: 'utf8' })
+  expect([run.status, run.stdout]).toEqual([0, ''])
 })
 
 test('nothing in the script leads to a command of ours outside of a function', () => {
