@@ -10,15 +10,26 @@ import { guard } from '../model/guard.ts'
 import { planChanges } from '../model/plan.ts'
 import { withholdUnknown } from '../model/unknown-credentials.ts'
 import type { Problem } from '../model/problem.ts'
+import type { ConfigurationSnapshot } from '../model/configuration.ts'
 import type { Snapshot } from '../model/snapshot.ts'
-import type { Change, ChangeResult, Desired, Plan, SourceProblem } from '../model/target.ts'
+import type {
+  Change,
+  ChangeResult,
+  Desired,
+  Observed,
+  Plan,
+  Rendered,
+  SourceProblem,
+} from '../model/target.ts'
 import type { Instant } from '../model/time.ts'
 import { relieveMemory } from '../runtime/relieve.ts'
 import type { Target } from '../targets/target.ts'
 
 export type ApplyInput = {
   target: Target
-  snapshot: Snapshot
+  /** One of both at least. A slice that is missing is held as it is. */
+  snapshot?: Snapshot
+  configuration?: ConfigurationSnapshot
   guardState: GuardState
   guard: GuardConfig
   approvals: readonly Approval[]
@@ -41,15 +52,10 @@ export type Planned = {
 
 /** observe, render, plan, guard (design §2). */
 export async function planTarget(input: ApplyInput, signal: AbortSignal): Promise<Planned> {
-  const { target, snapshot } = input
-  const { runtimeId, applications, namesNormalized } = snapshot
-  const desired: Desired = {
-    runtimeId,
-    applications,
-    ...(namesNormalized === undefined ? {} : { namesNormalized }),
-  }
+  const { target, snapshot, configuration } = input
+  const desired = desiredBy(input)
   const observed = await target.observe(desired.runtimeId, signal)
-  const rendered = target.render(desired, observed)
+  const rendered = withRefused(target.render(desired, observed), observed, desired, configuration)
   const planned = planChanges(rendered, observed, desired)
   const { changes, problems } = withholdUnknown(planned, observed, desired)
   const deletions = changes.filter(isDeletion)
@@ -59,7 +65,10 @@ export async function planTarget(input: ApplyInput, signal: AbortSignal): Promis
     observed,
     desired,
     state: input.guardState,
-    fetchedAt: snapshot.fetchedAt,
+    fetchedAt: {
+      applications: snapshot?.fetchedAt,
+      configuration: configuration?.fetchedAt,
+    },
     now: input.now,
     config: input.guard,
     approvals: input.approvals,
@@ -75,6 +84,49 @@ export async function planTarget(input: ApplyInput, signal: AbortSignal): Promis
     spent: guarded.spent,
     objects: observed.objects.size,
   }
+}
+
+/** What the target should look like, in the slices that it has. */
+function desiredBy({ target: { slices }, snapshot, configuration }: ApplyInput): Desired {
+  const runtimeId = snapshot?.runtimeId ?? configuration?.runtimeId ?? ''
+  const normalized = snapshot?.namesNormalized
+  return {
+    runtimeId,
+    ...(snapshot !== undefined && slices.includes('applications')
+      ? { applications: snapshot.applications }
+      : {}),
+    ...(configuration !== undefined && slices.includes('configuration')
+      ? { configuration: configuration.documents }
+      : {}),
+    ...(normalized === undefined ? {} : { namesNormalized: normalized }),
+  }
+}
+
+/** Holds what is there of documents of which nobody can tell what was meant. */
+function withRefused(
+  rendered: Rendered,
+  observed: Observed,
+  desired: Desired,
+  configuration: ConfigurationSnapshot | undefined,
+): Rendered {
+  if (desired.configuration === undefined || configuration === undefined) return rendered
+  const held = configuration.refused.flatMap(({ keeps, problem }): SourceProblem[] => {
+    if (keeps === undefined) return []
+    const documents = keeps === 'everything' ? documentsIn(observed) : [keeps.document]
+    return documents.map((document) => ({
+      owner: { slice: 'configuration', document },
+      problem,
+      withheld: true,
+    }))
+  })
+  return held.length === 0 ? rendered : { ...rendered, problems: [...rendered.problems, ...held] }
+}
+
+function documentsIn({ objects }: Observed): string[] {
+  const all = [...objects.values()].flatMap(({ owner }) =>
+    owner.slice === 'configuration' ? owner.document : [],
+  )
+  return [...new Set(all)]
 }
 
 export type ApplyOutcome = Planned & {

@@ -1,3 +1,4 @@
+import type { AcceptRules } from '../model/accept-configuration.ts'
 import type { GuardConfig } from '../model/guard.ts'
 import type { Duration } from '../model/time.ts'
 import type { Window } from '../model/window.ts'
@@ -9,6 +10,7 @@ import type { Target } from '../targets/target.ts'
 import type { Labels } from './label.ts'
 import type {
   Compass,
+  ConfigurationStore,
   Ownership,
   Reporter,
   SnapshotStore,
@@ -33,6 +35,15 @@ export type AgentSettings = {
   insecure: boolean
 }
 
+/** `configuration` of agent.yaml, and where what came of it is kept. */
+export type ConfigurationDeps = {
+  interval: Duration
+  rules: AcceptRules
+  /** Digest of the address and the rules. */
+  digest: string
+  store: ConfigurationStore
+}
+
 /** All that the loop reaches of the world; the composition root (src/cli/compose.ts) makes one. */
 export type Deps = {
   settings: AgentSettings
@@ -48,6 +59,8 @@ export type Deps = {
   store: IdentityStore
   snapshots: SnapshotStore
   states: StateStore
+  /** Missing: no configuration is fetched, and what is there of it stays. */
+  configuration?: ConfigurationDeps
   token: TokenSource
   compass: Compass
   targets: readonly Target[]

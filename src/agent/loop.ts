@@ -5,6 +5,7 @@ import { relieveMemory } from '../runtime/relieve.ts'
 import { connectDue } from './connect.ts'
 import type { Deps } from './deps.ts'
 import { factsOf } from './facts.ts'
+import { busyWith } from './memory.ts'
 import type { Memory } from './memory.ts'
 import { next } from './next.ts'
 import type { Decision, Idle } from './next.ts'
@@ -146,7 +147,7 @@ async function live(deps: Deps, memory: Memory, term: Term): Promise<void> {
  */
 function cutShort(memory: Memory, { signal, lost }: Term): (trigger: Trigger) => void {
   let during: string[] = []
-  const note = (): void => void (during = [...memory.running.keys()])
+  const note = (): void => void (during = busyWith(memory).map(([part]) => part))
   AbortSignal.any([signal, lost]).addEventListener('abort', note, { once: true })
   return (trigger) => {
     const { kind } = trigger
@@ -165,8 +166,10 @@ function beginDue(deps: Deps, memory: Memory, jobs: Jobs, signal: AbortSignal): 
     const decision = next(factsOf(memory, now))
     if (decision.state === 'idle') return decision
     const { state, why } = decision
-    for (const { part, step, failed } of workOf(deps, memory, decision, signal))
-      jobs.begin(part, { state, why, since: now }, () => attempt(deps, signal, step, failed))
+    for (const { part, step, failed, interrupt } of workOf(deps, memory, decision, signal)) {
+      const as = { state, why, since: now, ...(interrupt === undefined ? {} : { interrupt }) }
+      jobs.begin(part, as, () => attempt(deps, signal, step, failed))
+    }
   }
 }
 
@@ -209,9 +212,10 @@ async function report(
 }
 
 /** Whether nothing goes on any more of what was asked for. */
-function isDone({ kind, refused }: Trigger, { running }: Memory): boolean {
+function isDone({ kind, refused }: Trigger, memory: Memory): boolean {
   if (refused !== undefined || kind === 'pause' || kind === 'resume') return true
-  return kind === 'renew' || kind === 'reconnect' ? !running.has('identity') : running.size === 0
+  if (kind === 'renew' || kind === 'reconnect') return !memory.running.has('identity')
+  return busyWith(memory).length === 0
 }
 
 /** Obeys what can be obeyed now and refuses what cannot; gives both, and leaves what may be possible in a while. */
@@ -249,7 +253,7 @@ async function waitFor(
 ): Promise<Trigger | undefined> {
   // The end may have been asked for by a reply: then no event comes any more.
   if (signal.aborted) return undefined
-  if (memory.running.size === 0) relieveMemory()
+  if (busyWith(memory).length === 0) relieveMemory()
   const pause = Math.min(TICK, Math.max(0, until - deps.clock.now()))
   return triggerWithin(deps, pause, [signal, ended])
 }

@@ -1,9 +1,11 @@
+import type { ConfigurationSnapshot } from '../model/configuration.ts'
 import type { Identity, PendingEnrolment } from '../model/identity.ts'
 import type { Held } from '../model/guard.ts'
 import type { Code, Problem } from '../model/problem.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { HistoryEntry, Source, State, TokenStatus } from '../model/status.ts'
-import type { SourceProblem } from '../model/target.ts'
+import type { Report } from '../clients/runtime-director.ts'
+import type { Slice, SourceProblem } from '../model/target.ts'
 import type { Duration, Instant } from '../model/time.ts'
 import type { Due, Part, TargetName } from './next.ts'
 import type { Session } from './ports.ts'
@@ -39,6 +41,14 @@ export type Memory = {
   /** Problems of the snapshot as a whole: damaged, or credentials that vanished. */
   snapshotProblems: Problem[]
   credentialsHeld: Held[]
+  configuration?: ConfigurationSnapshot
+  /** Problems of the configuration as a whole: damaged, in memory only, or nobody takes it. */
+  configurationProblems: Problem[]
+  /** Why the present configuration is not stored. */
+  configurationUnsaved?: Problem
+  report: Due
+  /** What the Runtime Director was told last. `off`: it takes no reports, as long as this process lives. */
+  reported: { text?: string; state?: Report['state']; at?: Instant; off?: true }
   /** Labels of the runtime as the Director has them. */
   runtimeLabels?: Record<string, unknown>
   state: AgentState
@@ -74,6 +84,17 @@ export type Running = {
   since: Instant
   /** It became due anew while it ran: what it was begun with is old. */
   again?: boolean
+  /** It only waits for something new and may do so for ever: ends it. */
+  interrupt?: () => void
+}
+
+export function isListening({ interrupt }: Running): boolean {
+  return interrupt !== undefined
+}
+
+/** What is worked on; who only listens for changes does not count. */
+export function busyWith({ running }: Memory): [Part, Running][] {
+  return [...running].filter(([, job]) => !isListening(job))
 }
 
 export type SourceMemory = Due & {
@@ -81,10 +102,13 @@ export type SourceMemory = Due & {
   lastAttempt?: Instant
   lastSuccess?: Instant
   requests?: number
+  /** What is known is confirmed: the next request may wait for something new. */
+  listen?: true
 }
 
 export type TargetMemory = Due & {
   kind: string
+  slices: readonly Slice[]
   lastSuccess?: Instant
   objects?: number
   changes?: number
@@ -93,6 +117,8 @@ export type TargetMemory = Due & {
   held: Held[]
   /** Problems of single applications or documents. */
   problems: SourceProblem[]
+  /** Digest of the configuration that the last pass was about. */
+  configuration?: string
 }
 
 /** Keeps the latest 50; older ones are in the log. */
@@ -107,10 +133,17 @@ export function syncParts({ sources, targets }: Memory): [Part, Due][] {
 }
 
 /** Due now; what is under way is begun again when it has ended, as it does not know of what came since. */
-export function makeDue({ running }: Memory, [part, due]: [Part, Due], now: Instant): void {
+export function makeDue(
+  { running }: Memory,
+  [part, due]: [Part, Due & { listen?: true }],
+  now: Instant,
+): void {
   due.nextAt = now
+  if ('listen' in due) delete due.listen
   const job = running.get(part)
-  if (job !== undefined) job.again = true
+  if (job === undefined) return
+  job.again = true
+  job.interrupt?.()
 }
 
 export function remember(memory: Memory, entry: HistoryEntry): void {

@@ -14,7 +14,7 @@ export type Due = {
 export type TargetName = string
 
 /** What can be worked on beside everything else, by one job at a time. */
-export type Part = 'identity' | 'label' | Source | `target ${TargetName}`
+export type Part = 'identity' | 'label' | Source | `target ${TargetName}` | 'report'
 
 export type Facts = {
   now: Instant
@@ -30,18 +30,25 @@ export type Facts = {
   label: Due
   sources: Partial<Record<Source, Due>>
   targets: Record<TargetName, Due>
+  /** Telling the Runtime Director what came of its configuration. */
+  report: Due
   /** What is being worked on, and since when: not begun again before it has ended. */
   running: ReadonlyMap<Part, Instant>
+  /** Of these, sources that were asked to answer when they have something new: that may be never. */
+  listening: ReadonlySet<Part>
 }
 
 export type Decision =
-  | { state: 'sync'; fetch: Source[]; apply: TargetName[]; why: string }
+  | { state: 'sync'; fetch: Source[]; apply: TargetName[]; report?: true; why: string }
   | { state: 'connect' | 'label' | 'renew'; why: string }
   | Idle
 
 export type Idle = { state: 'idle'; until: Instant; why: string }
 
-/** A target waits so long for a fetch that is under way and may bring it something new; then it is repaired without. */
+/**
+ * A target waits so long for a fetch that is under way and may bring it something new; then it is repaired without. It
+ * does not wait for a source that only listens for changes.
+ */
 const NEWS: Duration = 15 * SECOND
 
 /**
@@ -86,6 +93,14 @@ function nextSync(f: Facts): Decision | undefined {
       apply: apply.map(([name]) => name),
       why: 'the targets are due',
     }
+  if (f.identity && f.report.nextAt <= f.now && !f.running.has('report'))
+    return {
+      state: 'sync',
+      fetch: [],
+      apply: [],
+      report: true,
+      why: 'the Runtime Director is to know what came of its configuration',
+    }
   return undefined
 }
 
@@ -105,7 +120,9 @@ function free<Name extends string>({ running }: Facts, parts: Entry<Name>[]): En
 }
 
 function atOrAfterNews(f: Facts, { nextAt }: Due): Instant {
-  const fetching = sourcesOf(f).map(([name]) => f.running.get(name) ?? -Infinity)
+  const fetching = sourcesOf(f)
+    .filter(([name]) => !f.listening.has(name))
+    .map(([name]) => f.running.get(name) ?? -Infinity)
   return Math.max(nextAt, ...fetching.map((since) => since + NEWS))
 }
 
@@ -121,10 +138,14 @@ function idle(f: Facts): Idle {
   const sources = f.identity && active ? free(f, sourcesOf(f)).map(([, due]) => due.nextAt) : []
   const targets =
     f.snapshot && active ? free(f, targetsOf(f)).map(([, due]) => atOrAfterNews(f, due)) : []
-  const label = f.identity && active && !f.running.has('label') ? [f.label.nextAt] : []
+  const told = [
+    ...(f.running.has('label') ? [] : [f.label.nextAt]),
+    ...(f.running.has('report') ? [] : [f.report.nextAt]),
+  ]
+  const tell = f.identity && active ? told : []
   const renew = f.identity ? [f.renew.nextAt] : []
   const identity = f.running.has('identity') ? [] : [f.connect.nextAt, ...renew]
-  const until = Math.min(NEVER, ...identity, ...label, ...sources, ...targets)
+  const until = Math.min(NEVER, ...identity, ...tell, ...sources, ...targets)
   return { state: 'idle', until, why: idleReason(f) }
 }
 

@@ -1,5 +1,7 @@
 import type { Connector } from '../clients/connector.ts'
 import type { Director } from '../clients/director.ts'
+import type { RuntimeDirector } from '../clients/runtime-director.ts'
+import type { ConfigurationSnapshot } from '../model/configuration.ts'
 import type { Identity, Plane } from '../model/identity.ts'
 import type { Secret } from '../model/secret.ts'
 import type { Snapshot } from '../model/snapshot.ts'
@@ -65,16 +67,25 @@ export interface SnapshotStore {
   save(snapshot: Snapshot): Promise<Problem | undefined>
 }
 
+/** The last complete configuration, kept over restarts: apart from the snapshot, so that neither can harm the other. */
+export interface ConfigurationStore {
+  load(): Promise<{ configuration?: ConfigurationSnapshot; problem?: Problem }>
+  /** As {@link SnapshotStore.save}. */
+  save(configuration: ConfigurationSnapshot): Promise<Problem | undefined>
+}
+
 /** What must survive a restart and is neither identity nor snapshot (agent/state.ts). */
 export interface StateStore {
   load(): Promise<AgentState>
   save(state: AgentState): Promise<void>
 }
 
-/** Connector and Director over one client certificate; all their connections end with `close`. */
+/** Connector, Director and Runtime Director over one client certificate; all their connections end with `close`. */
 export interface Session {
   readonly connector: Connector
   readonly director: Director
+  /** With `configuration` in agent.yaml. */
+  readonly runtimeDirector?: RuntimeDirector
   close(): Promise<void>
 }
 

@@ -6,7 +6,7 @@ import { nextRenewal, remainingLife, renewalOffset } from '../model/renewal.ts'
 import { MINUTE, SECOND, formatInstant } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
 import type { Deps } from './deps.ts'
-import { makeDue } from './memory.ts'
+import { busyWith, isListening, makeDue } from './memory.ts'
 import type { Memory } from './memory.ts'
 import { notDue, succeeded } from './next.ts'
 import { noteDone, noteFailure, retryLater, saveState } from './retry.ts'
@@ -47,9 +47,10 @@ export function openSession(deps: Deps, memory: Memory): void {
 }
 
 /** Renewed or not, an open connection goes on with the certificate that it was made with: it has to be closed. */
-export async function closeRetired({ retired, running }: Memory): Promise<void> {
-  const used = [...running.keys()].some((part) => !part.startsWith('target '))
-  if (!used) await Promise.all(retired.splice(0).map((session) => session.close()))
+export async function closeRetired(memory: Memory): Promise<void> {
+  // Who listens does so over the present one.
+  const used = busyWith(memory).some(([part]) => !part.startsWith('target '))
+  if (!used) await Promise.all(memory.retired.splice(0).map((session) => session.close()))
 }
 
 /** When the present identity is to be renewed: what an earlier run began, and what was asked for, at once. */
@@ -93,6 +94,7 @@ export async function recordEnrolled(
   memory.pending = undefined
   memory.connect = succeeded(deps.clock.now())
   if (memory.snapshot?.runtimeId !== identity.runtimeId) delete memory.snapshot
+  if (memory.configuration?.runtimeId !== identity.runtimeId) delete memory.configuration
   adopt(deps, memory, identity)
   const now = deps.clock.now()
   for (const [name, source] of Object.entries(memory.sources)) {
@@ -116,6 +118,14 @@ function adopt(deps: Deps, memory: Memory, identity: Identity): void {
   delete memory.renewAsked
   planRenewal(deps, memory)
   openSession(deps, memory)
+  for (const [part, job] of memory.running)
+    if (isListening(job)) listenAnew(memory, part as Source, deps.clock.now())
+}
+
+/** Over the connections of the present identity. */
+function listenAnew(memory: Memory, source: Source, now: Instant): void {
+  const due = memory.sources[source]
+  if (due !== undefined) makeDue(memory, [source, due], now)
 }
 
 function factsOfIdentity(identity: Identity): Record<string, string> {

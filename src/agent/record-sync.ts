@@ -10,10 +10,11 @@ import type { ApplyOutcome } from './apply.ts'
 import type { Deps } from './deps.ts'
 import type { FetchOutcome } from './fetch.ts'
 import { labelDifferences } from './label.ts'
-import { makeDue, remember, syncParts } from './memory.ts'
+import { makeDue, remember } from './memory.ts'
 import type { Memory, SourceMemory, TargetMemory } from './memory.ts'
 import { notDue, succeeded } from './next.ts'
 import type { TargetName } from './next.ts'
+import { planReport } from './record-configuration.ts'
 import { noteDone, noteFailure, noteRecovery, retryLater, saveState } from './retry.ts'
 
 export async function recordFetched(
@@ -38,11 +39,11 @@ export async function recordFetched(
     requests,
   }
   // It may bring something new for every target; one that failed waits for its own time, unless that has come.
-  for (const part of syncParts(memory)) {
-    const [name, due] = part
+  for (const [name, due] of Object.entries(memory.targets)) {
+    const part = `target ${name}` as const
     // What one application waits for must not keep what is new from the others.
-    const isDue = due.failures === 0 || memory.running.has(name) || (changed && isPartly(due))
-    if (name.startsWith('target ') && isDue) makeDue(memory, part, now)
+    const isDue = due.failures === 0 || memory.running.has(part) || (changed && due.partly === true)
+    if (due.slices.includes('applications') && isDue) makeDue(memory, [part, due], now)
   }
   for (const entry of history) remember(memory, entry)
   const applications = snapshot.applications.length
@@ -53,10 +54,6 @@ export async function recordFetched(
   })
   planLabels(deps, memory, now)
   await saveState(deps, memory, { approvals: withoutSpent(memory.state.approvals, spent, now) })
-}
-
-function isPartly(due: SourceMemory | TargetMemory): boolean {
-  return 'partly' in due
 }
 
 /** Says once that the snapshot is in memory only, and shows it for as long as it is. */
@@ -152,6 +149,7 @@ export async function recordApplied(
     guards: { ...memory.state.guards, [name]: guardState },
     approvals: withoutSpent(memory.state.approvals, spent, now),
   })
+  planReport(deps, memory)
 }
 
 export function recordApplyFailed(
@@ -164,6 +162,7 @@ export function recordApplyFailed(
   const after = { ...before, ...retryLater(deps, before, error) }
   memory.targets[name] = after
   noteFailure(deps, memory, name, { before, after, error })
+  planReport(deps, memory)
 }
 
 function targetOf(memory: Memory, name: TargetName): TargetMemory {

@@ -14,6 +14,7 @@ export function recordSetBack(deps: Deps, memory: Memory, by: Duration): void {
   memory.planeAskedAt -= by
   memory.connect = earlier(memory.connect)
   memory.label = earlier(memory.label)
+  memory.report = earlier(memory.report)
   for (const [, due] of syncParts(memory)) due.nextAt -= by
   for (const job of memory.running.values()) job.since -= by
   if (memory.renew.failures > 0) memory.renew = earlier(memory.renew)

@@ -20,6 +20,7 @@ const PART_BYTES = 700_000
 /** @testing So many names stand in the RBAC. */
 export const MOST_PARTS = 16
 
+const SNAPSHOT = 'snapshot'
 const PART = 'part'
 const HEAD = 'head.json'
 const VERSION = 1
@@ -39,6 +40,10 @@ export type SnapshotPartsOptions = {
   kubernetes: Kubernetes
   namespace: string
   prefix: string
+  /** What the names go on with: `snapshot` when missing. */
+  noun?: string
+  /** How many names stand in the RBAC: {@link MOST_PARTS} when missing. */
+  mostParts?: number
   foreign?: (why: string) => void
   /** Size of a part; smaller ones are for tests. */
   partBytes?: number
@@ -103,7 +108,7 @@ function note({ slots }: Kept, slot: number, found: KubeObject | undefined): voi
 }
 
 async function save(kept: Kept, bytes: Uint8Array): Promise<void> {
-  const parts = cut(bytes, kept.partBytes ?? PART_BYTES)
+  const parts = cut(bytes, kept)
   const text = kept.head === undefined ? await readHead(kept) : kept.head.text
   const before = text === undefined ? undefined : decodeHead(text)
   await assertHead(kept)
@@ -122,8 +127,8 @@ async function save(kept: Kept, bytes: Uint8Array): Promise<void> {
 /** Slots in the order in which they are used. */
 type Places = { stale: number[]; empty: number[]; left: number[]; used: number[] }
 
-function placesFor({ slots, stale }: Kept, used: number[]): Places {
-  const free = Array.from({ length: MOST_PARTS }, (_, slot) => slot).filter(
+function placesFor({ slots, stale, mostParts = MOST_PARTS }: Kept, used: number[]): Places {
+  const free = Array.from({ length: mostParts }, (_, slot) => slot).filter(
     (slot) => !used.includes(slot),
   )
   const isThere = (slot: number): boolean => typeof slots.get(slot) === 'string'
@@ -135,12 +140,15 @@ function placesFor({ slots, stale }: Kept, used: number[]): Places {
   }
 }
 
-function cut(bytes: Uint8Array, size: number): Uint8Array[] {
+function cut(
+  bytes: Uint8Array,
+  { partBytes: size = PART_BYTES, mostParts = MOST_PARTS, noun = SNAPSHOT }: Kept,
+): Uint8Array[] {
   const count = Math.max(1, Math.ceil(bytes.length / size))
-  if (count > MOST_PARTS) {
+  if (count > mostParts) {
     throw new AgentError(
       'snapshot_too_large',
-      `Cannot keep the snapshot in ${MOST_PARTS} Secrets: it has ${bytes.length} bytes packed, of at most ${MOST_PARTS * size}`,
+      `Cannot keep the ${noun} in ${mostParts} Secrets: it has ${bytes.length} bytes packed, of at most ${mostParts * size}`,
     )
   }
   return Array.from({ length: count }, (_, index) =>
@@ -242,12 +250,15 @@ async function removeOthers(kept: Kept, named: ReadonlySet<number>): Promise<voi
   }
 }
 
-function headOf({ namespace, prefix }: Kept): { namespace: string; name: string } {
-  return { namespace, name: `${prefix}-snapshot` }
+function headOf({ namespace, prefix, noun = SNAPSHOT }: Kept): { namespace: string; name: string } {
+  return { namespace, name: `${prefix}-${noun}` }
 }
 
-function slotOf({ namespace, prefix }: Kept, slot: number): { namespace: string; name: string } {
-  return { namespace, name: `${prefix}-snapshot-${slot}` }
+function slotOf(
+  { namespace, prefix, noun = SNAPSHOT }: Kept,
+  slot: number,
+): { namespace: string; name: string } {
+  return { namespace, name: `${prefix}-${noun}-${slot}` }
 }
 
 function encodeHead(head: Head): string {

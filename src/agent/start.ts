@@ -3,8 +3,10 @@ import type { Problem } from '../model/problem.ts'
 import { notDue, succeeded } from './next.ts'
 import type { Deps } from './deps.ts'
 import { openSession, planRenewal } from './record-identity.ts'
+import type { Target } from '../targets/target.ts'
 import { initialState } from './state.ts'
 import type { Memory, TargetMemory } from './memory.ts'
+import { unusedConfiguration } from './report.ts'
 
 /** Nothing is known yet, and nothing may be done. */
 export function blankMemory(deps: Deps): Memory {
@@ -26,9 +28,15 @@ export function blankMemory(deps: Deps): Memory {
     connect: succeeded(now),
     renew: notDue,
     label: notDue,
-    sources: { director: succeeded(now) },
+    configurationProblems: unusedConfiguration(deps),
+    report: notDue,
+    reported: {},
+    sources: {
+      director: succeeded(now),
+      ...(deps.configuration === undefined ? {} : { 'runtime-director': succeeded(now) }),
+    },
     targets: Object.fromEntries(
-      deps.targets.map((target) => [target.name, freshTarget(target.kind, now)]),
+      deps.targets.map((target) => [target.name, freshTarget(target, now)]),
     ),
     running: new Map(),
     history: [],
@@ -52,8 +60,10 @@ export async function openMemory(deps: Deps): Promise<Memory> {
   const wanted = await readable(() => Promise.resolve(deps.settings.runtimeId))
   const meant = identity?.runtimeId ?? wanted.value
   const foreign = meant !== undefined && snapshot?.runtimeId.toLowerCase() !== meant.toLowerCase()
+  const configuration = await keptConfiguration(deps, meant)
   const memory: Memory = {
     ...blankMemory(deps),
+    ...configuration,
     owner: true,
     ...(identity === undefined ? {} : { identity }),
     ...(identityProblem === undefined ? {} : { identityProblem }),
@@ -68,8 +78,29 @@ export async function openMemory(deps: Deps): Promise<Memory> {
   return memory
 }
 
-function freshTarget(kind: string, now: number): TargetMemory {
-  return { kind, held: [], problems: [], ...succeeded(now) }
+/**
+ * What was let in by other rules, or came from elsewhere, is not used: until it was fetched anew nothing is known, and
+ * what is there stays.
+ */
+async function keptConfiguration(
+  deps: Deps,
+  meant: string | undefined,
+): Promise<Pick<Memory, 'configuration' | 'configurationProblems'>> {
+  const problems = unusedConfiguration(deps)
+  if (deps.configuration === undefined) return { configurationProblems: problems }
+  const { store, digest } = deps.configuration
+  const { configuration, problem } = await store.load()
+  const foreign =
+    meant !== undefined && configuration?.runtimeId.toLowerCase() !== meant.toLowerCase()
+  const usable = configuration !== undefined && !foreign && configuration.rules === digest
+  return {
+    configurationProblems: problem === undefined ? problems : [...problems, problem],
+    ...(usable ? { configuration } : {}),
+  }
+}
+
+function freshTarget({ kind, slices }: Target, now: number): TargetMemory {
+  return { kind, slices, held: [], problems: [], ...succeeded(now) }
 }
 
 async function readable<T>(read: () => Promise<T>): Promise<{ value?: T; problem?: Problem }> {

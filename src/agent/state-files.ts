@@ -1,8 +1,9 @@
+import { decodeConfiguration, encodeConfiguration } from '../model/configuration-codec.ts'
 import { decodeSnapshot, encodeSnapshot } from '../model/snapshot-codec.ts'
 import { AgentError } from '../model/problem.ts'
 import { readText, writeAtomic } from '../runtime/files.ts'
 import { join } from '../runtime/path.ts'
-import type { SnapshotStore, StateStore } from './ports.ts'
+import type { ConfigurationStore, SnapshotStore, StateStore } from './ports.ts'
 import { decodeState, encodeState, initialState } from './state.ts'
 
 /** Larger than any snapshot: applications of 64 MiB pages, many times. */
@@ -23,6 +24,29 @@ export function openSnapshotFile(directory: string): SnapshotStore {
     },
     async save(snapshot) {
       await writeAtomic(path, encodeSnapshot(snapshot))
+      return undefined
+    },
+  }
+}
+
+/** Larger than any configuration: at most 8 MiB are read of one (configuration.maxBytes). */
+const CONFIGURATION_LIMIT = 64 * 1024 * 1024
+
+/** `<state>/configuration.json`, 0600: it may hold passwords. As the snapshot. */
+export function openConfigurationFile(directory: string): ConfigurationStore {
+  const path = join(directory, 'configuration.json')
+  return {
+    async load() {
+      try {
+        const text = await readText(path, CONFIGURATION_LIMIT)
+        return text === undefined ? {} : decodeConfiguration(text)
+      } catch (thrown) {
+        if (!(thrown instanceof AgentError)) throw thrown
+        return { problem: thrown.toProblem() }
+      }
+    },
+    async save(configuration) {
+      await writeAtomic(path, encodeConfiguration(configuration))
       return undefined
     },
   }

@@ -2,10 +2,11 @@ import type { Access, Kubernetes } from '../clients/kubernetes/api.ts'
 import { SECRETS } from '../clients/kubernetes/api.ts'
 import { changeSecret, readSecret } from '../clients/kubernetes/secrets.ts'
 import { AgentError, problem, reasonOf, toAgentError, type Problem } from '../model/problem.ts'
+import { decodeConfiguration, encodeConfiguration } from '../model/configuration-codec.ts'
 import { decodeSnapshot, encodeSnapshot } from '../model/snapshot-codec.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { gunzip, gzip } from '../runtime/gzip.ts'
-import type { SnapshotStore, StateStore } from './ports.ts'
+import type { ConfigurationStore, SnapshotStore, StateStore } from './ports.ts'
 import { openSnapshotParts, type SnapshotParts } from './snapshot-parts.ts'
 import { decodeState, encodeState, initialState, type AgentState } from './state.ts'
 
@@ -15,6 +16,7 @@ import { decodeState, encodeState, initialState, type AgentState } from './state
  *   runtime-agent-state                what state.json is on disk
  *   runtime-agent-snapshot             which parts make up the snapshot, with their digests; written last
  *   runtime-agent-snapshot-0 … -15     the snapshot, gzip, cut into parts
+ *   runtime-agent-configuration, -0 … -3   the same for the configuration of the Runtime Director
  */
 
 export type StateSecretsOptions = {
@@ -79,10 +81,30 @@ export function openSnapshotSecrets(options: StateSecretsOptions): SecretSnapsho
       begun = undefined
       if (snapshot.digest === stored) return undefined
       stored = undefined
-      const unsaved = await saveSnapshot(parts, snapshot)
+      const unsaved = await keepText(parts, 'snapshot', encodeSnapshot(snapshot))
       if (unsaved === undefined) stored = snapshot.digest
       return unsaved
     },
+  }
+}
+
+/** @testing So many names stand in the RBAC. */
+export const MOST_CONFIGURATION_PARTS = 4
+
+/** The last configuration in Secrets of its own, as the snapshot is. */
+export function openConfigurationSecrets(options: StateSecretsOptions): ConfigurationStore {
+  const mostParts = MOST_CONFIGURATION_PARTS
+  const parts = openSnapshotParts({ ...options, noun: 'configuration', mostParts })
+  return {
+    async load() {
+      try {
+        const text = await readText(parts)
+        return text === undefined ? {} : decodeConfiguration(text)
+      } catch (thrown) {
+        return { problem: toAgentError(thrown).toProblem() }
+      }
+    },
+    save: (configuration) => keepText(parts, 'configuration', encodeConfiguration(configuration)),
   }
 }
 
@@ -95,27 +117,33 @@ function loadSnapshot(parts: SnapshotParts): Promise<Loaded> {
 }
 
 async function readSnapshot(parts: SnapshotParts): Promise<Loaded> {
+  const text = await readText(parts)
+  return text === undefined ? {} : decodeSnapshot(text)
+}
+
+async function readText(parts: SnapshotParts): Promise<string | undefined> {
   const packed = await parts.load()
-  if (packed === undefined) return {}
+  if (packed === undefined) return undefined
   const text = await gunzip(packed, LONGEST)
   if (text === undefined) throw damaged('it is no gzip')
-  return decodeSnapshot(text)
+  return text
 }
 
 function damaged(why: string): AgentError {
   return new AgentError('snapshot_damaged', `Cannot use the kept snapshot: ${why}`)
 }
 
-async function saveSnapshot(
+async function keepText(
   parts: SnapshotParts,
-  snapshot: Snapshot,
+  noun: string,
+  text: string,
 ): Promise<Problem | undefined> {
   try {
-    await parts.save(await gzip(encodeSnapshot(snapshot)))
+    await parts.save(await gzip(text))
     return undefined
   } catch (thrown) {
     const { code, hint, turn } = toAgentError(thrown)
-    const message = `Cannot keep the snapshot over a restart: ${reasonOf(thrown)}`
+    const message = `Cannot keep the ${noun} over a restart: ${reasonOf(thrown)}`
     return problem(code, message, { hint, turn })
   }
 }

@@ -16,6 +16,8 @@ import type { Instant } from '../model/time.ts'
 import { connectDue } from './connect.ts'
 import { labelDifferences } from './label.ts'
 import type { Labels } from './label.ts'
+import { configurationStatus, refusedOf } from './configuration-status.ts'
+import { busyWith, isListening } from './memory.ts'
 import type { Memory, SourceMemory, TargetMemory } from './memory.ts'
 import { isExpired } from '../model/renewal.ts'
 import type { Decision } from './next.ts'
@@ -53,19 +55,21 @@ export function statusOf(
     ...optional('directorUrl', identity?.plane.directorUrl),
     ...optional('identity', identityStatus(memory, now)),
     token: memory.token.status,
-    running: [...memory.running].map(([part, { state, since }]) => ({ part, state, since })),
+    running: busyWith(memory).map(([part, { state, since }]) => ({ part, state, since })),
     sources: Object.entries(memory.sources).map(([name, source]) =>
       sourceStatus(name as Source, source, memory),
     ),
     targets: Object.entries(memory.targets).map(([name, target]) => targetStatus(name, target)),
     labels: labelStatus(frame.labels, memory.runtimeLabels),
     applications: applicationStatuses(memory),
+    ...optional('configuration', configurationStatus(memory)),
     // A standby has looked at nothing: what it does not know is no problem of anybody.
     failing: memory.owner
       ? {
           ...optional('connect', connectDue(memory, now).failure),
           ...optional('renew', memory.renew.failure),
           ...optional('label', memory.label.failure),
+          ...optional('report', memory.report.failure),
         }
       : {},
     problems: memory.owner ? problemsOf(memory, now) : standbyProblems(memory),
@@ -76,8 +80,8 @@ export function statusOf(
 }
 
 /** What goes on beside the loop counts before what the loop waits for. */
-function doing({ running }: Memory, { state, why }: Decision): Pick<Status, 'state' | 'why'> {
-  const job = running.get('identity') ?? [...running.values()][0]
+function doing(memory: Memory, { state, why }: Decision): Pick<Status, 'state' | 'why'> {
+  const job = memory.running.get('identity') ?? busyWith(memory)[0]?.[1]
   return job === undefined ? { state, why } : { state: job.state, why: job.why }
 }
 
@@ -96,8 +100,10 @@ function identityStatus(
   return { fingerprint, subject, notBefore, notAfter, renewAt: renew.nextAt, condition }
 }
 
-function sourceStatus(name: Source, source: SourceMemory, { snapshot }: Memory): SourceStatus {
-  const applications = snapshot?.applications
+function sourceStatus(name: Source, source: SourceMemory, memory: Memory): SourceStatus {
+  const applications = name === 'director' ? memory.snapshot?.applications : undefined
+  const configuration = name === 'director' ? undefined : memory.configuration
+  const job = memory.running.get(name)
   return {
     name,
     nextAt: source.nextAt,
@@ -110,6 +116,9 @@ function sourceStatus(name: Source, source: SourceMemory, { snapshot }: Memory):
       'bundles',
       applications?.reduce((sum, { bundles }) => sum + bundles.length, 0),
     ),
+    ...optional('documents', configuration?.documents.length),
+    ...optional('refused', configuration?.refused.length),
+    ...(job !== undefined && isListening(job) ? { listening: true } : {}),
     ...optional('problem', source.failure),
   }
 }
@@ -146,7 +155,7 @@ const made = new WeakMap<readonly Application[], Made>()
 function applicationStatuses({ snapshot, targets: byName }: Memory): ApplicationStatus[] {
   if (snapshot === undefined) return []
   const { applications } = snapshot
-  const targets = Object.values(byName)
+  const targets = Object.values(byName).filter(({ slices }) => slices.includes('applications'))
   const known = made.get(applications)
   const same =
     known?.targets.length === targets.length && targets.every((t, i) => t === known.targets[i])
@@ -193,9 +202,12 @@ function problemsOf(memory: Memory, now: Instant): Problem[] {
     connectDue(memory, now).failure,
     memory.renew.failure,
     memory.label.failure,
+    memory.report.failure,
     ...Object.values(memory.sources).map(({ failure }) => failure),
     ...memory.snapshotProblems,
     ...memory.credentialsHeld.map(heldProblem),
+    ...memory.configurationProblems,
+    ...refusedOf(memory),
     ...targets.flatMap(({ failure, held, problems }) => [
       failure,
       ...held.map(heldProblem),

@@ -2,16 +2,19 @@ import type { Call } from '../clients/connector.ts'
 import { renew } from '../identity/renewal.ts'
 import type { Identity } from '../model/identity.ts'
 import { AgentError } from '../model/problem.ts'
-import type { Source } from '../model/status.ts'
 import { applyTarget } from './apply.ts'
 import { enrolStep, findPlaneStep } from './connect.ts'
 import type { AgentSettings, Deps } from './deps.ts'
 import { fetchDirector } from './fetch.ts'
+import { fetchConfiguration } from './fetch-configuration.ts'
 import { label } from './label.ts'
 import type { Memory } from './memory.ts'
+import { notDue } from './next.ts'
 import type { TargetName } from './next.ts'
 import { proveOver } from './prove.ts'
+import { reportOf } from './report.ts'
 import { recordAdopted, recordConnectBegins, recordEnrolled } from './record-identity.ts'
+import { recordConfiguration, recordReported, recordTried } from './record-configuration.ts'
 import { guardStateOf, recordApplied, recordFetched, recordLabelled } from './record-sync.ts'
 import { makeSyncDue } from './trigger.ts'
 
@@ -75,12 +78,7 @@ export async function sendLabels(deps: Deps, memory: Memory, call: Call): Promis
   recordLabelled(deps, memory, sent)
 }
 
-export async function fetchFrom(
-  deps: Deps,
-  memory: Memory,
-  source: Source,
-  call: Call,
-): Promise<void> {
+export async function fetchApplications(deps: Deps, memory: Memory, call: Call): Promise<void> {
   const { session, identity } = memory
   if (session === undefined || identity === undefined) return
   refuseOtherRuntime(deps.settings, identity)
@@ -99,7 +97,49 @@ export async function fetchFrom(
   )
   // Enrolled anew meanwhile, for another runtime: what was fetched is not for it, and it is fetched again.
   if (memory.identity?.runtimeId !== identity.runtimeId) return
-  await recordFetched(deps, memory, source, outcome)
+  await recordFetched(deps, memory, 'director', outcome)
+}
+
+/** Asks the Runtime Director. `listen`: it may take its time until there is something new. */
+export async function configure(
+  deps: Deps,
+  memory: Memory,
+  { listen, call }: { listen: boolean; call: Call },
+): Promise<void> {
+  const { session, identity } = memory
+  if (session === undefined || identity === undefined) return
+  const [settings, { runtimeDirector }] = [deps.configuration, session]
+  if (settings === undefined || runtimeDirector === undefined)
+    throw new AgentError('internal', 'Cannot ask the Runtime Director: nobody has opened it')
+  refuseOtherRuntime(deps.settings, identity)
+  const { runtimeId } = identity
+  const outcome = await fetchConfiguration(
+    {
+      ...settings,
+      runtimeDirector,
+      runtimeId,
+      last: memory.configuration,
+      listen,
+      unsaved: memory.configurationUnsaved !== undefined,
+      now: () => deps.clock.now(),
+    },
+    call,
+  )
+  if (memory.identity?.runtimeId !== runtimeId) return
+  recordConfiguration(deps, settings, memory, outcome)
+}
+
+export async function sendReport(deps: Deps, memory: Memory, call: Call): Promise<void> {
+  const { identity, session } = memory
+  const report = reportOf(memory)
+  const runtimeDirector = session?.runtimeDirector
+  if (report === undefined || identity === undefined || runtimeDirector === undefined) {
+    // What there was to tell is being replaced: it becomes due when that is done.
+    memory.report = notDue
+    return
+  }
+  const taken = await runtimeDirector.report(identity.runtimeId, report, call)
+  recordReported(deps, memory, report, taken)
 }
 
 /** Another runtime is meant now: what this identity would bring is not for it. What is there stays as it is. */
@@ -116,11 +156,13 @@ export async function applyTo(
   signal: AbortSignal,
 ): Promise<void> {
   const target = deps.targets.find((one) => one.name === name)
-  if (target === undefined || memory.snapshot === undefined) return
-  const outcome = await applyTarget(
+  const { snapshot, configuration } = memory
+  if (target === undefined || (snapshot === undefined && configuration === undefined)) return
+  const work = applyTarget(
     {
       target,
-      snapshot: memory.snapshot,
+      ...(snapshot === undefined ? {} : { snapshot }),
+      ...(configuration === undefined ? {} : { configuration }),
       guardState: guardStateOf(memory, name),
       guard: deps.settings.guard,
       approvals: memory.state.approvals,
@@ -128,5 +170,7 @@ export async function applyTo(
     },
     signal,
   )
+  // Done or failed: this much is tried.
+  const outcome = await work.finally(() => recordTried(memory, name, configuration))
   await recordApplied(deps, memory, name, outcome)
 }

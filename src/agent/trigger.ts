@@ -1,7 +1,7 @@
 import { AgentError } from '../model/problem.ts'
 import { isUsable } from './connect.ts'
 import type { Deps } from './deps.ts'
-import { makeDue, syncParts } from './memory.ts'
+import { busyWith, makeDue, syncParts } from './memory.ts'
 import type { Memory } from './memory.ts'
 import { succeeded } from './next.ts'
 import type { Trigger } from './ports.ts'
@@ -47,11 +47,12 @@ export async function obey(deps: Deps, memory: Memory, trigger: Trigger): Promis
  * Whether what cannot be done may be possible soon: an identity is being enrolled, or the first passes since the start
  * have not said yet what they hold.
  */
-export function isEarly({ kind }: Trigger, { running, sources, targets }: Memory): boolean {
+export function isEarly({ kind }: Trigger, memory: Memory): boolean {
+  const { running, sources, targets } = memory
   if (kind === 'renew' || kind === 'reconnect') return running.has('identity')
   const parts = [...Object.values(sources), ...Object.values(targets)]
   const unseen = parts.some((part) => part.lastSuccess === undefined && part.failures === 0)
-  return kind === 'approve' && running.size > 0 && unseen
+  return kind === 'approve' && busyWith(memory).length > 0 && unseen
 }
 
 /** Sources and targets are due now. */

@@ -1,5 +1,10 @@
 import type { Ownership } from '../agent/ports.ts'
-import { openSnapshotSecrets, openStateSecret, stateRights } from '../agent/state-secrets.ts'
+import {
+  openConfigurationSecrets,
+  openSnapshotSecrets,
+  openStateSecret,
+  stateRights,
+} from '../agent/state-secrets.ts'
 import { APPLICATIONS, COMPASS_CONNECTIONS, SECRETS } from '../clients/kubernetes/api.ts'
 import type { Access, Kubernetes } from '../clients/kubernetes/api.ts'
 import { leaseRights } from '../clients/kubernetes/lease-record.ts'
@@ -64,6 +69,7 @@ export function keepInCluster(cluster: Cluster): Keeping {
     store,
     snapshots,
     states,
+    configurations: openConfigurationSecrets({ kubernetes, namespace, prefix, foreign }),
     digestKey: digestKey.key,
     ownership: lease,
     look: () => digestKey.load(),

@@ -1,5 +1,5 @@
 import type { Ownership, StateStore } from '../agent/ports.ts'
-import { openSnapshotFile, openStateFile } from '../agent/state-files.ts'
+import { openConfigurationFile, openSnapshotFile, openStateFile } from '../agent/state-files.ts'
 import { openDigestKey } from '../identity/digest-key.ts'
 import { openDiskStore } from '../identity/disk.ts'
 import { AgentError, reasonOf } from '../model/problem.ts'
@@ -15,6 +15,7 @@ export async function keepOnDisk(directory: string): Promise<Keeping> {
     store: openDiskStore({ directory }),
     snapshots: openSnapshotFile(directory),
     states: stateStore(directory),
+    configurations: openConfigurationFile(directory),
     digestKey: digestKey.key,
     ownership: diskOwnership(directory, () => digestKey.keep()),
     look: () => Promise.resolve(),

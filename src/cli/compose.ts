@@ -8,6 +8,7 @@ import { openKubernetes } from '../clients/kubernetes/load.ts'
 import type { Config, TargetConfig } from '../config/config.ts'
 import { openConfigSecret } from '../kyma/config-secret.ts'
 import { compassConnectionReporter } from '../kyma/connection-reporter.ts'
+import { digestOf } from '../model/digest.ts'
 import type { Problem } from '../model/problem.ts'
 import type { Secret } from '../model/secret.ts'
 import { version } from '../model/version.ts'
@@ -82,6 +83,7 @@ export async function compose(
     store: keeping.store,
     snapshots: keeping.snapshots,
     states: keeping.states,
+    ...configurationOf(config, keeping),
     token: source.token,
     compass: await composeCompass(parts),
     targets: config.targets.flatMap((target) =>
@@ -223,12 +225,23 @@ function settingsOf(config: Config, source: ComposedSource): AgentSettings {
   }
 }
 
+function configurationOf(
+  { configuration }: Config,
+  { configurations: store }: Keeping,
+): Pick<Deps, 'configuration'> {
+  if (configuration === undefined) return {}
+  const { url, interval, allow, secrets } = configuration
+  const rules = { allow, secrets }
+  return { configuration: { interval, rules, digest: digestOf({ url, ...rules }), store } }
+}
+
 async function composeCompass({ config, kubernetes, source }: Parts): Promise<Compass> {
-  const { connector, proxy } = config
+  const { connector, proxy, configuration } = config
   return openCompass({
     ca: await followCa(connector.ca, valueReaders(kubernetes)),
     ...(proxy === undefined ? {} : { proxy: { url: proxy.url.reveal(), except: proxy.except } }),
     insecureSkipVerify: config.insecureSkipVerify,
+    ...(configuration === undefined ? {} : { runtimeDirector: configuration }),
     tenant: () => source.tenant(),
     version,
     now: () => systemClock.now(),

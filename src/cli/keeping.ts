@@ -1,4 +1,4 @@
-import type { Ownership, SnapshotStore, StateStore } from '../agent/ports.ts'
+import type { ConfigurationStore, Ownership, SnapshotStore, StateStore } from '../agent/ports.ts'
 import type { IdentityStore } from '../identity/store.ts'
 import type { Problem } from '../model/problem.ts'
 import type { Secret } from '../model/secret.ts'
@@ -8,6 +8,7 @@ export type Keeping = {
   store: IdentityStore
   snapshots: SnapshotStore
   states: StateStore
+  configurations: ConfigurationStore
   /** Keys the hashes of secrets; known once the agent is in charge, or after `look`. */
   digestKey: Secret
   ownership: Ownership

@@ -2,9 +2,13 @@ import type { Command } from 'commander'
 import { planTarget } from '../agent/apply.ts'
 import type { Planned } from '../agent/apply.ts'
 import type { Deps } from '../agent/deps.ts'
+import { fetchConfiguration } from '../agent/fetch-configuration.ts'
+import type { Call } from '../clients/connector.ts'
+import type { RuntimeDirector } from '../clients/runtime-director.ts'
 import { initialGuardState, validApprovals } from '../model/guard.ts'
 import type { Held } from '../model/guard.ts'
-import { AgentError } from '../model/problem.ts'
+import type { ConfigurationSnapshot } from '../model/configuration.ts'
+import { AgentError, toAgentError } from '../model/problem.ts'
 import type { Problem } from '../model/problem.ts'
 import { retain } from '../model/snapshot.ts'
 import type { Snapshot } from '../model/snapshot.ts'
@@ -29,7 +33,7 @@ export function registerPlan(program: Command): void {
       try {
         await look()
         const seen = await (options.offline === true ? lastSnapshot(deps) : fetchSnapshot(deps))
-        const plans = await planAll(deps, seen.snapshot)
+        const plans = await planAll(deps, seen)
         if (options.json === true) printJson(asJson(seen, plans))
         else show(seen, plans)
       } finally {
@@ -39,14 +43,60 @@ export function registerPlan(program: Command): void {
   )
 }
 
-type Seen = { snapshot: Snapshot; credentialsHeld: Held[]; problems: Problem[] }
+type Seen = {
+  snapshot: Snapshot
+  configuration?: ConfigurationSnapshot
+  credentialsHeld: Held[]
+  problems: Problem[]
+}
 type TargetPlan = { target: string; planned: Planned }
 
-async function lastSnapshot({ snapshots }: Deps): Promise<Seen> {
+async function lastSnapshot({ snapshots, configuration }: Deps): Promise<Seen> {
   const { snapshot, problem } = await snapshots.load()
-  if (snapshot !== undefined) return { snapshot, credentialsHeld: [], problems: [] }
+  if (snapshot !== undefined) {
+    const kept = await lastConfiguration(configuration)
+    return { snapshot, ...kept, credentialsHeld: [], problems: [] }
+  }
   const why = problem?.message.replace(/^Cannot /, 'cannot ') ?? 'there is no snapshot yet'
   throw new AgentError('state_unusable', `Cannot plan offline: ${why}`)
+}
+
+/** As the agent would take it at start: not what was let in by other rules. */
+async function lastConfiguration(
+  settings: Deps['configuration'],
+): Promise<{ configuration?: ConfigurationSnapshot }> {
+  const { configuration } = (await settings?.store.load()) ?? {}
+  return configuration?.rules === settings?.digest && configuration !== undefined
+    ? { configuration }
+    : {}
+}
+
+/** What the Runtime Director has now. That it cannot be told is a problem of that slice alone, which then stays. */
+async function fetchConfigurationOf(
+  { configuration: settings, clock }: Deps,
+  runtimeDirector: RuntimeDirector | undefined,
+  { runtimeId, call }: { runtimeId: string; call: Call },
+): Promise<{ configuration?: ConfigurationSnapshot; problem?: Problem }> {
+  if (settings === undefined || runtimeDirector === undefined) return {}
+  const store = { ...settings.store, save: () => Promise.resolve(undefined) }
+  try {
+    const { configuration } = await fetchConfiguration(
+      {
+        ...settings,
+        store,
+        runtimeDirector,
+        runtimeId,
+        last: undefined,
+        listen: false,
+        unsaved: false,
+        now: () => clock.now(),
+      },
+      call,
+    )
+    return { configuration }
+  } catch (thrown) {
+    return { ...(await lastConfiguration(settings)), problem: toAgentError(thrown).toProblem() }
+  }
 }
 
 /** What the Director has now, as a sync would take it; nothing is stored. */
@@ -61,14 +111,20 @@ async function fetchSnapshot(deps: Deps): Promise<Seen> {
     signal: new AbortController().signal,
   }
   try {
-    const { applications } = await session.director.applications(identity.runtimeId, call)
+    const { runtimeId } = identity
+    const { applications } = await session.director.applications(runtimeId, call)
+    const { runtimeDirector } = session
+    const { problem, ...kept } = await fetchConfigurationOf(deps, runtimeDirector, {
+      runtimeId,
+      call,
+    })
     const [{ snapshot: last }, state, now] = [
       await deps.snapshots.load(),
       await deps.states.load(),
       deps.clock.now(),
     ]
     const { guard } = deps.settings
-    const fetched = { runtimeId: identity.runtimeId, applications, fetchedAt: now }
+    const fetched = { runtimeId, applications, fetchedAt: now }
     const approved = validApprovals(state.approvals, now)
     const retained = retain(last, fetched, {
       now,
@@ -78,15 +134,21 @@ async function fetchSnapshot(deps: Deps): Promise<Seen> {
     })
     return {
       snapshot: retained.snapshot,
+      ...kept,
       credentialsHeld: retained.held,
-      problems: retained.problems.map((p) => p.problem),
+      problems: [
+        ...retained.problems.map((p) => p.problem),
+        ...(problem === undefined ? [] : [problem]),
+        ...(kept.configuration?.refused ?? []).map((refusal) => refusal.problem),
+      ],
     }
   } finally {
     await session.close()
   }
 }
 
-async function planAll(deps: Deps, snapshot: Snapshot): Promise<TargetPlan[]> {
+async function planAll(deps: Deps, seen: Seen): Promise<TargetPlan[]> {
+  const { snapshot, configuration } = seen
   const state = await deps.states.load()
   const signal = new AbortController().signal
   const plans: TargetPlan[] = []
@@ -94,7 +156,15 @@ async function planAll(deps: Deps, snapshot: Snapshot): Promise<TargetPlan[]> {
     const { guard } = deps.settings
     const guardState = state.guards[target.name] ?? initialGuardState
     const planned = await planTarget(
-      { target, snapshot, guardState, guard, approvals: state.approvals, now: deps.clock.now() },
+      {
+        target,
+        snapshot,
+        ...(configuration === undefined ? {} : { configuration }),
+        guardState,
+        guard,
+        approvals: state.approvals,
+        now: deps.clock.now(),
+      },
       signal,
     )
     plans.push({ target: target.name, planned })
@@ -106,6 +176,7 @@ async function planAll(deps: Deps, snapshot: Snapshot): Promise<TargetPlan[]> {
 function asJson(seen: Seen, plans: TargetPlan[]): unknown {
   return {
     fetchedAt: formatInstant(seen.snapshot.fetchedAt),
+    ...(seen.configuration === undefined ? {} : { documents: seen.configuration.documents.length }),
     credentialsHeld: seen.credentialsHeld,
     problems: seen.problems,
     targets: plans.map(({ target, planned }) => ({

@@ -1,6 +1,7 @@
 import { formatDuration, formatInstant } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
 import type { Status } from '../model/status.ts'
+import { sourceCounts } from '../server/source-counts.ts'
 import { columns, formatProblem, paint } from './terminal.ts'
 
 /** The status for a terminal: what it does, identity, sync, whose turn. `live`: an agent runs and answered. */
@@ -38,7 +39,7 @@ function facts(status: Status, now: Instant): string[][] {
     ]),
     ...status.sources.map((s) => [
       `from ${s.name}`,
-      `${s.applications ?? '-'} applications, ${s.bundles ?? '-'} bundles, ${s.lastSuccess === undefined ? 'never fetched' : ago(s.lastSuccess, now)}`,
+      `${sourceCounts(s)}, ${s.lastSuccess === undefined ? 'never fetched' : ago(s.lastSuccess, now)}`,
     ]),
     ...status.targets.map((t) => [
       `to ${t.name}`,

@@ -50,6 +50,8 @@ export type Answer = {
   cut: boolean
   /** What Retry-After asks for, at most an hour. */
   retryAfter: Duration | undefined
+  /** What the server calls this content. */
+  etag?: string
 }
 
 const TIME = 120 * SECOND
@@ -162,7 +164,9 @@ export async function readAnswer(
       detail: { status: response.status, limit },
     })
   }
+  const etag = response.headers.get('etag')
   return {
+    ...(etag === null ? {} : { etag }),
     status: response.status,
     mediaType: (response.headers.get('content-type') ?? '')
       .split(';', 1)

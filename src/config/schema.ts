@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { DAY, SECOND } from '../model/time.ts'
 import { choice, duration, flag, listenAddress, matching, path } from './fields.ts'
 import { serviceUrl, text, wantUnlessLater } from './fields.ts'
+import { configurationSection } from './configuration.ts'
 import { guardSection } from './guard.ts'
 import { secretName } from './cluster-names.ts'
 import { compassConnectionSection, kubernetesSection } from './kubernetes.ts'
@@ -16,7 +17,7 @@ import { NAME, WANT_NAME } from './target-name.ts'
 import { valueSource } from './value.ts'
 
 /** Keys and kinds of design §7 that coming versions will know: refused with that reason. */
-const LATER_KEYS = ['configuration', 'broker']
+const LATER_KEYS = ['broker']
 const LATER_KINDS = ['dapr', 'cloudfoundry']
 
 /**
@@ -58,6 +59,7 @@ export function agentSchema(base: string) {
         ),
         [],
       ),
+      configuration: v.exactOptional(configurationSection),
       kubernetes: v.optional(kubernetesSection(base), {}),
       compassConnection: v.exactOptional(compassConnectionSection),
       proxy: v.exactOptional(proxySection),

@@ -23,6 +23,9 @@ export function warningsOf(config: Config, env: (name: string) => string | undef
   if (config.guard.massDeletion === 'off') {
     warn(['guard', 'massDeletion'], 'nothing stops a fault elsewhere from emptying this runtime')
   }
+  if (config.configuration?.allow.length === 0) {
+    warn(['configuration', 'allow'], 'no row lets anything in, and what is there goes')
+  }
   const sources: [NodePath, ValueSource | undefined][] = [
     [['connector', 'token'], config.connector.token],
     [['connector', 'ca'], config.connector.ca],

@@ -16,6 +16,8 @@ export type Held = {
   since: Instant
   applications: number
   bundles: number
+  /** Of the slice `configuration`. */
+  documents?: number
   /** Names of what would go, at most 20, for people. */
   names: string[]
   reason: string
@@ -59,8 +61,8 @@ export type GuardInput = {
   observed: Observed
   desired: Desired
   state: GuardState
-  /** When what is desired was fetched: tells one complete fetch from the next. */
-  fetchedAt: Instant
+  /** When each slice was fetched: tells one complete fetch from the next. */
+  fetchedAt: Readonly<Partial<Record<Slice, Instant | undefined>>>
   now: Instant
   config: GuardConfig
   approvals: readonly Approval[]
@@ -177,8 +179,9 @@ export function ordinaryLimit(owned: number, { count, percent }: OrdinaryLimit):
 function agree(
   before: Waiting | undefined,
   { group, hash }: { group: Group; hash: string },
-  { fetchedAt, now }: GuardInput,
+  { fetchedAt: times, now }: GuardInput,
 ): Waiting {
+  const fetchedAt = times[sliceOf(group)] ?? now
   // A fetch that lies ahead of the clock was made before the clock was set back: its time says nothing.
   if (before?.hash !== hash || before.lastFetch > now) {
     const since = before?.hash === hash ? Math.min(before.since, now) : now
@@ -226,6 +229,7 @@ function describe({ kind, deletions, counts, waiting, input }: HeldInput): Held 
     applications:
       group === 'applications' ? counts.gone : new Set(owners.map((o) => o.application)).size,
     bundles: new Set(owners.flatMap((o) => o.bundle ?? [])).size,
+    ...(group === 'documents' ? { documents: counts.gone } : {}),
     names: [...new Set(deletions.map(({ name }) => name))].slice(0, NAMES),
     reason: `${what} would go, ${waits}`,
   }

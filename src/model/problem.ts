@@ -184,6 +184,29 @@ export const PROBLEMS = {
   hook_failed: operator('the command of onChange failed: run it by hand; it is tried again'),
   approval_unknown: operator('nothing is held under this hash: look with agent plan'),
 
+  // configuration from the Runtime Director
+  runtime_director_refused: operator(
+    'the Runtime Director does not know this certificate: let it in there with agent runtime-director admit RUNTIME CN',
+  ),
+  runtime_unknown: operator(
+    'the Runtime Director does not know this runtime: describe it there, or correct configuration.url; nothing is changed',
+  ),
+  configuration_unknown_shape: operator(
+    'what the Runtime Director gives is no document and no list of them: correct it there; nothing is changed',
+  ),
+  configuration_too_large: operator(
+    'make the configuration smaller in the Runtime Director, or raise configuration.maxBytes',
+  ),
+  configuration_refused: operator(
+    'let the document in with a row of configuration.allow, or take it out in the Runtime Director; the others are applied',
+  ),
+  configuration_malformed: operator(
+    'correct the document in the Runtime Director; the others are applied, and what is there of it stays',
+  ),
+  configuration_unused: operator(
+    'no target takes configuration: add one that does, or remove the section configuration',
+  ),
+
   // Kubernetes
   kubeconfig_invalid: operator(
     'correct kubernetes.kubeconfig and kubernetes.context, or the file; in a pod neither is needed, but a mounted service account token',

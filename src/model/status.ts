@@ -34,8 +34,10 @@ export type Status = {
   targets: TargetStatus[]
   labels: LabelStatus[]
   applications: ApplicationStatus[]
+  /** Of the Runtime Director; missing while there is none. */
+  configuration?: ConfigurationStatus
   /** What fails of the agent's own work; sources and targets have theirs. */
-  failing: { connect?: Problem; renew?: Problem; label?: Problem }
+  failing: { connect?: Problem; renew?: Problem; label?: Problem; report?: Problem }
   /** What is wrong now, worst first. */
   problems: Problem[]
   /** What happened, latest first, at most 50. */
@@ -46,7 +48,7 @@ export type Status = {
   insecure: boolean
 }
 
-/** `part`: identity, label, a source, or `target <name>`. */
+/** `part`: identity, label, a source, `target <name>`, or report. */
 export type RunningStatus = { part: string; state: State; since: Instant }
 
 export type IdentityStatus = {
@@ -72,6 +74,11 @@ export type SourceStatus = {
   failures: number
   applications?: number
   bundles?: number
+  /** Of the Runtime Director: documents that are applied, and items that are not. */
+  documents?: number
+  refused?: number
+  /** It tells changes by itself: a request waits for the next one. */
+  listening?: true
   /** Requests of the last complete fetch. */
   requests?: number
   problem?: Problem
@@ -98,6 +105,25 @@ export type ApplicationStatus = {
   bundles: number
   /** `stale`: some credentials are kept that Compass no longer shows. */
   condition: 'synced' | 'pending' | 'stale' | 'held' | 'problem'
+  problems: Problem[]
+}
+
+export type ConfigurationStatus = {
+  /** When it was fetched, or last confirmed. */
+  fetchedAt: Instant
+  documents: DocumentStatus[]
+  /** Why items are not applied, at most 50 of them. */
+  refused: Problem[]
+  /** What the Runtime Director was told last. */
+  reported?: { at: Instant; state: 'applied' | 'partly' | 'failed' }
+}
+
+export type DocumentStatus = {
+  apiVersion: string
+  kind: string
+  namespace?: string
+  name: string
+  condition: 'synced' | 'pending' | 'problem'
   problems: Problem[]
 }
 

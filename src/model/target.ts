@@ -1,4 +1,5 @@
 import type { Application } from './application.ts'
+import type { ConfigObject } from './config-value.ts'
 import type { Problem } from './problem.ts'
 
 /** One of the two parts of what is desired; each is applied, guarded and held on its own. */
@@ -6,18 +7,28 @@ export type Slice = 'applications' | 'configuration'
 
 declare const complete: unique symbol
 
-/** Marks what came from one complete, verified fetch. Only retain() (model/snapshot.ts) and tests make one. */
+/** Marks what came from one complete, verified fetch. Only markComplete() (model/snapshot.ts) makes one. */
 export type Complete<T> = T & { readonly [complete]: true }
 
-/** A document of the Runtime Director, ready to apply. */
+/**
+ * A document of the Runtime Director that was let in, ready to apply: names are valid in Kubernetes, the conventions of
+ * the proof of concept are gone (model/accept-configuration.ts).
+ */
 export type ConfigDocument = {
-  /** `<apiVersion>/<kind>/<namespace>/<name>`. */
+  /**
+   * `<API group>/<kind>/<namespace>/<name>`: `core` for the group without name, an empty namespace when the document names
+   * none. Without the version: another version of a kind is the same object.
+   */
   id: string
   apiVersion: string
   kind: string
+  /** As the document names it. Missing: it is meant for the place where the target is. */
   namespace?: string
   name: string
-  document: unknown
+  /** All of it, with `apiVersion`, `kind` and `metadata`. */
+  document: ConfigObject
+  /** Label selector of the Pods that have to be restarted where nothing reloads by itself; only a wish. */
+  restartSelector?: string
 }
 
 /** What the runtime should look like. A missing slice is held as it is, never emptied. */

@@ -107,6 +107,16 @@ function sourceMetrics(sources: SourceStatus[]): Metric[] {
       per((s) => s.bundles),
     ),
     gauge(
+      'agent_source_documents',
+      'Documents of the Runtime Director that are applied.',
+      per((s) => s.documents),
+    ),
+    gauge(
+      'agent_source_refused',
+      'Items of the Runtime Director that are not applied.',
+      per((s) => s.refused),
+    ),
+    gauge(
       'agent_source_requests',
       'Requests of the last complete fetch.',
       per((s) => s.requests),
@@ -149,6 +159,16 @@ function targetMetrics(targets: TargetStatus[]): Metric[] {
       'agent_target_held_bundles',
       'Bundles of kept applications whose deletion waits.',
       per((t) => (t.held ?? []).reduce((sum, held) => sum + held.bundles, 0)),
+    ),
+    gauge(
+      'agent_target_held_documents',
+      'Documents of the Runtime Director whose deletion waits.',
+      per((t) => {
+        const held = (t.held ?? []).filter(({ slice }) => slice === 'configuration')
+        return held.length === 0
+          ? undefined
+          : held.reduce((sum, { documents = 0 }) => sum + documents, 0)
+      }),
     ),
   ]
 }

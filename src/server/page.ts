@@ -1,7 +1,14 @@
 import { html } from 'hono/html'
 import type { HtmlEscapedString } from 'hono/utils/html'
 import type { Problem } from '../model/problem.ts'
-import type { ApplicationStatus, HistoryEntry, Status, TargetStatus } from '../model/status.ts'
+import type {
+  ApplicationStatus,
+  DocumentStatus,
+  HistoryEntry,
+  Status,
+  TargetStatus,
+} from '../model/status.ts'
+import { sourceCounts } from './source-counts.ts'
 import { SECOND, formatDuration, formatInstant } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
 import { STYLE } from './page-style.ts'
@@ -27,7 +34,8 @@ export function renderPage(status: Status, now: Instant): Html {
         ${header(status, now)}
         <main>
           ${problems(status.problems)} ${identity(status, now)} ${sync(status, now)}
-          ${labels(status)} ${applications(status.applications)} ${history(status.history, now)}
+          ${labels(status)} ${applications(status.applications)} ${configuration(status)}
+          ${history(status.history, now)}
         </main>
         <footer>
           Runtime Agent ${status.version} · <a href="/status">status as JSON</a> ·
@@ -108,7 +116,7 @@ function sync(status: Status, now: Instant): Html {
     (s) =>
       html`<tr>
         <td>from ${s.name}</td>
-        <td>${s.applications ?? '-'} applications, ${s.bundles ?? '-'} bundles</td>
+        <td>${sourceCounts(s)}${s.listening ? ', listens for changes' : ''}</td>
         <td>${s.lastSuccess === undefined ? 'never' : relative(s.lastSuccess, now)}</td>
         <td>${s.failures === 0 ? 'ok' : html`<b class="bad">${s.failures} failures</b>`}</td>
       </tr>`,
@@ -168,6 +176,29 @@ function applications(all: ApplicationStatus[]): Html {
     html`<table>
         <tbody>
           ${all.slice(0, SHOWN_APPLICATIONS).map(row)}
+        </tbody>
+      </table>
+      ${more > 0 ? html`<p class="quiet">and ${more} more in /status</p>` : ''}`,
+  )
+}
+
+function configuration({ configuration: all }: Status): Html {
+  if (all === undefined) return html``
+  const row = (d: DocumentStatus) =>
+    html`<tr>
+      <td>${d.kind}</td>
+      <td>${d.namespace === undefined ? d.name : `${d.namespace}/${d.name}`}</td>
+      <td class="${d.condition === 'synced' ? '' : 'bad'}">${d.condition}</td>
+      <td>${d.problems.map(({ message }) => html`${message}<br />`)}</td>
+    </tr>`
+  const { documents, reported } = all
+  const more = documents.length - SHOWN_APPLICATIONS
+  const told = reported === undefined ? '' : `, told as ${reported.state}`
+  return section(
+    `Configuration (${documents.length}${told})`,
+    html`<table>
+        <tbody>
+          ${documents.slice(0, SHOWN_APPLICATIONS).map(row)}
         </tbody>
       </table>
       ${more > 0 ? html`<p class="quiet">and ${more} more in /status</p>` : ''}`,

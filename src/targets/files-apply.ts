@@ -12,7 +12,7 @@ import {
   MANIFEST,
   PRIVATE_MODE,
 } from './files-layout.ts'
-import { encodeManifest } from './files-manifest.ts'
+import { configDirectories, encodeManifest } from './files-manifest.ts'
 import type { Manifest, ManifestFile, ManifestObject, Mark } from './files-manifest.ts'
 import { isAllowed, sizeTimeInode } from './files-observe.ts'
 
@@ -43,7 +43,8 @@ export async function buildGeneration(input: BuildInput): Promise<Manifest> {
   const { disk, directory, access, mark, generation } = input
   const as = { mode: DIRECTORY_MODE, gid: access.gid }
   const all = nextObjects(input)
-  for (const part of ['', ...sectionsOf(all, input)]) disk.makeDirectory(join(directory, part), as)
+  for (const part of ['', ...sectionsOf(all, input), ...configDirectories(all.map(nameOf))])
+    disk.makeDirectory(join(directory, part), as)
   const objects: ManifestObject[] = []
   for (const [index, next] of all.entries()) {
     if (index % BATCH === BATCH - 1) await disk.pause()
@@ -75,7 +76,13 @@ function nextObjects({ base, plan }: BuildInput): Next[] {
 /** An object that is taken over may still have a form that is no longer asked for. */
 function sectionsOf(all: readonly Next[], { sections }: BuildInput): Set<string> {
   const carried = all.flatMap((next) => ('object' in next ? next.object.files : []))
-  return new Set([...sections, ...carried.map(({ path }) => path.slice(0, path.indexOf('/')))])
+  const parts = carried.map(({ path }) => path.slice(0, path.indexOf('/')))
+  return new Set([...sections, ...parts.filter((part) => part !== 'config')])
+}
+
+/** Key and name of one object of the new generation. */
+function nameOf(next: Next): Pick<ManifestObject, 'key' | 'name'> {
+  return 'object' in next ? next.object : next.change
 }
 
 function write({ change, before }: Changed, input: BuildInput): ManifestObject {
@@ -160,6 +167,9 @@ function carryFile(file: ManifestFile, from: string, input: BuildInput): Manifes
 
 /** Names of bindings that a plan changes, for hooks. */
 export function changedBindings(plan: Plan): string[] {
-  const names = plan.changes.flatMap(({ key, name }) => (key.startsWith('binding/') ? name : []))
+  const names = plan.changes.flatMap(({ key, name }) => {
+    if (key.startsWith('config/')) return `config/${name}`
+    return key.startsWith('binding/') ? name : []
+  })
   return [...new Set(names)].sort()
 }

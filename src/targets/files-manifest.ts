@@ -43,7 +43,7 @@ export type Manifest = Mark & {
 const FORMAT = 1
 /** Nothing that leads out of the generation, whatever was done to the manifest. */
 const PATH =
-  /^(bindings|env|json|applications)(\/[A-Za-z0-9][A-Za-z0-9._-]*)?\/(\.metadata|[A-Za-z0-9][A-Za-z0-9._-]*)?$/
+  /^((bindings|env|json|applications)(\/[A-Za-z0-9][A-Za-z0-9._-]*)?\/(\.metadata|[A-Za-z0-9][A-Za-z0-9._-]*)?|config(\/[a-z0-9][a-z0-9-]*){1,2}\/[a-z0-9][a-z0-9.-]*\.yaml)$/
 
 export function encodeManifest({ agent, runtimeId, generation, objects }: Manifest): string {
   const lines = objects.map((object) => JSON.stringify(compact(object)))
@@ -93,6 +93,18 @@ function parse(text: string): JsonObject {
   return asObject(value, 'it')
 }
 
+/** All that documents lie in, outer ones first: `config`, `config/component`, `config/component/apps`. */
+export function configDirectories(
+  objects: readonly Pick<ManifestObject, 'key' | 'name'>[],
+): string[] {
+  const names = objects.filter(({ key }) => key.startsWith('config/')).map(({ name }) => name)
+  const all = names.flatMap((name) => {
+    const parts = ['config', ...name.split('/').slice(0, -1)]
+    return parts.map((_, index) => parts.slice(0, index + 1).join('/'))
+  })
+  return [...new Set(all)].sort()
+}
+
 /** A generation has ten thousand files: lists instead of objects halve the manifest. */
 function compact({ key, owner, name, digest, revision, files }: ManifestObject): object {
   const list = files.map((file) => [file.path, file.private, file.size, file.mtimeMs, file.inode])
@@ -114,6 +126,8 @@ function decodeObject(value: unknown, path: string): ManifestObject {
 
 function decodeOwner(value: unknown, path: string): Owner {
   const json = asObject(value, path)
+  if (json['slice'] === 'configuration')
+    return { slice: 'configuration', document: asString(json['document'], `${path}.document`) }
   if (json['slice'] !== 'applications') throw new Malformed(`${path}.slice is unknown`)
   const application = asString(json['application'], `${path}.application`)
   const bundle = optional(json['bundle'], `${path}.bundle`, asString)

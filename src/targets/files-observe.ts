@@ -7,6 +7,7 @@ import type { Entry, FileOwner, Roll } from '../runtime/roll.ts'
 import type { RenderedFile } from './file-set.ts'
 import { isCredentialKey } from './binding.ts'
 import { DIRECTORY_MODE, FILE_MODE, PRIVATE_MODE } from './files-layout.ts'
+import { configDirectories } from './files-manifest.ts'
 import type { Manifest, ManifestFile, ManifestObject } from './files-manifest.ts'
 
 export type ObserveInput = {
@@ -64,7 +65,8 @@ function entryOf(file: ManifestFile): Entry {
 
 async function observeAll(input: Looking): Promise<Map<string, ObservedObject>> {
   const { disk, manifest, signal } = input
-  const bent = input.bent || BASES.some((base) => !isBase(disk.look(input.directory + base), input))
+  const bases = [...BASES, ...configDirectories(manifest.objects).map((path) => `/${path}`)]
+  const bent = input.bent || bases.some((base) => !isBase(disk.look(input.directory + base), input))
   const objects = new Map<string, ObservedObject>()
   let first = 0
   for (const [index, object] of manifest.objects.entries()) {

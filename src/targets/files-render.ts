@@ -16,6 +16,7 @@ import { bindingOf, credentialsType, isMeta, publishedValues } from './binding.t
 import type { BindingEntry } from './binding.ts'
 import { bindingKey, holdersOf } from './binding-holders.ts'
 import { envFile } from './env-file.ts'
+import { createDocumentsRender } from './files-configuration.ts'
 import { FileSet } from './file-set.ts'
 import type { RenderedFile } from './file-set.ts'
 import { systemBrokerJson } from './system-broker.ts'
@@ -51,23 +52,33 @@ export function createRender(
     made.set(application, { names: given, part })
     return part
   }
-  const renderAll = (applications: readonly Application[], observed: Observed): Whole => {
-    const chosen = chooseNames(applications, observed)
+  const renderDocuments = createDocumentsRender(options.digest)
+  const renderAll = (wanted: Wanted, observed: Observed): Rendered<FileSet> => {
+    const chosen = chooseNames(wanted.applications ?? [], observed)
     const parts = chosen.map(([application, names]) => partOf(application, names))
+    const documents = renderDocuments(wanted.configuration ?? [], observed)
+    const made = parts.flatMap(({ objects }) => objects.map((o): Entry => [o.key, o]))
     return {
-      objects: new Map(parts.flatMap(({ objects }) => objects.map((o) => [o.key, o]))),
-      problems: parts.flatMap(({ problems }) => problems),
+      objects: new Map([...made, ...documents.objects]),
+      problems: [...parts.flatMap(({ problems }) => problems), ...documents.problems],
     }
   }
-  let last: { applications: readonly Application[]; observed: Observed; whole: Whole } | undefined
-  return ({ applications = [] }, observed) => {
-    if (last?.applications !== applications || !isSame(last.observed, observed))
-      last = { applications, observed, whole: renderAll(applications, observed) }
+  let last: { wanted: Wanted; observed: Observed; whole: Rendered<FileSet> } | undefined
+  return (wanted, observed) => {
+    const { applications, configuration } = wanted
+    if (
+      last === undefined ||
+      last.wanted.applications !== applications ||
+      last.wanted.configuration !== configuration ||
+      !isSame(last.observed, observed)
+    )
+      last = { wanted, observed, whole: renderAll(wanted, observed) }
     return last.whole
   }
 }
 
-type Whole = Rendered<FileSet>
+type Wanted = Pick<Desired, 'applications' | 'configuration'>
+type Entry = [string, RenderedObject<FileSet>]
 
 /** Whether it consists of the very same objects. */
 function isSame(before: Observed, now: Observed): boolean {

@@ -9,6 +9,7 @@ import type {
   Observed,
   Plan,
   Rendered,
+  Slice,
 } from '../model/target.ts'
 import { HOUR } from '../model/time.ts'
 import type { Instant } from '../model/time.ts'
@@ -66,6 +67,7 @@ export function openFiles(options: FilesOptions): Target {
 
 class Files implements Target {
   readonly kind = 'files'
+  readonly slices: readonly Slice[] = ['applications', 'configuration']
   readonly name: string
   readonly render: (desired: Desired, observed: Observed) => Rendered<FileSet>
   readonly #options: FilesOptions

@@ -4,7 +4,15 @@ import type { KubernetesTargetConfig } from '../config/config.ts'
 import { AgentError, problem, toAgentError } from '../model/problem.ts'
 import type { Problem } from '../model/problem.ts'
 import type { Secret } from '../model/secret.ts'
-import type { Change, ChangeResult, Desired, Observed, Plan, Rendered } from '../model/target.ts'
+import type {
+  Change,
+  ChangeResult,
+  Desired,
+  Observed,
+  Plan,
+  Rendered,
+  Slice,
+} from '../model/target.ts'
 import { DAY, formatInstant } from '../model/time.ts'
 import type { Duration, Instant } from '../model/time.ts'
 import { carryOut } from './cluster-apply.ts'
@@ -48,6 +56,7 @@ type Options = KubernetesOptions & { namespace: string; name: string }
 
 class KubernetesNamespace implements Target {
   readonly kind = 'kubernetes'
+  readonly slices: readonly Slice[] = ['applications']
   readonly name: string
   readonly render: (desired: Desired, observed: Observed) => Rendered<Binding>
   readonly #options: Options

@@ -2,7 +2,7 @@ import { APPLICATIONS, SECRETS } from '../clients/kubernetes/api.ts'
 import type { Kubernetes } from '../clients/kubernetes/api.ts'
 import type { KymaTargetConfig } from '../config/config.ts'
 import type { Secret } from '../model/secret.ts'
-import type { ChangeResult, Desired, Observed, Plan, Rendered } from '../model/target.ts'
+import type { ChangeResult, Desired, Observed, Plan, Rendered, Slice } from '../model/target.ts'
 import { Seen } from './cluster-objects.ts'
 import { applyKyma } from './kyma-apply.ts'
 import { ObservedKyma, readApplication } from './kyma-observe.ts'
@@ -25,6 +25,7 @@ export function openKyma(options: KymaOptions): Target {
 
 class Kyma implements Target {
   readonly kind = 'kyma'
+  readonly slices: readonly Slice[] = ['applications']
   readonly name: string
   readonly render: (desired: Desired, observed: Observed) => Rendered<KymaContent>
   readonly #options: KymaOptions

@@ -1,7 +1,13 @@
 import { digestOf } from '../model/digest.ts'
 import { bindingName, slugWithId } from '../model/names.ts'
 import type { Application } from '../model/application.ts'
-import type { ObservedObject, Owner, Plan, RenderedObject } from '../model/target.ts'
+import type {
+  ConfigDocument,
+  ObservedObject,
+  Owner,
+  Plan,
+  RenderedObject,
+} from '../model/target.ts'
 import type { Target } from './target.ts'
 
 export type MemoryTarget = Target & {
@@ -18,15 +24,19 @@ export function openMemory(name: string): MemoryTarget {
   return {
     name,
     kind: 'memory',
+    slices: ['applications', 'configuration'],
     objects,
     get writes() {
       return writes
     },
     observe: () => Promise.resolve({ objects: new Map(objects) }),
-    render: ({ applications = [] }, observed) => {
-      const rendered = applications.flatMap((application) =>
-        objectsOf(application, (key, wish) => observed.objects.get(key)?.name ?? wish),
-      )
+    render: ({ applications = [], configuration = [] }, observed) => {
+      const rendered = [
+        ...applications.flatMap((application) =>
+          objectsOf(application, (key, wish) => observed.objects.get(key)?.name ?? wish),
+        ),
+        ...configuration.map(objectOfDocument),
+      ]
       return { objects: new Map(rendered.map((object) => [object.key, object])), problems: [] }
     },
     apply: ({ changes }: Plan) => {
@@ -61,6 +71,11 @@ function objectsOf(application: Application, nameOf: Naming): RenderedObject<nul
       credentialed: bundle.auth !== undefined,
     })),
   ]
+}
+
+function objectOfDocument({ id, document }: ConfigDocument): RenderedObject<null> {
+  const owner: Owner = { slice: 'configuration', document: id }
+  return { key: `config/${id}`, owner, name: id, digest: digestOf(document), content: null }
 }
 
 function withoutContent(object: RenderedObject): ObservedObject {

@@ -1,5 +1,5 @@
 import type { Problem } from '../model/problem.ts'
-import type { ChangeResult, Desired, Observed, Plan, Rendered } from '../model/target.ts'
+import type { ChangeResult, Desired, Observed, Plan, Rendered, Slice } from '../model/target.ts'
 
 /**
  * A place that is kept in step with what is desired. It knows how to look, how things would look, and how to carry out
@@ -11,6 +11,8 @@ import type { ChangeResult, Desired, Observed, Plan, Rendered } from '../model/t
 export interface Target {
   readonly name: string
   readonly kind: string
+  /** What it makes visible. It never sees the other slice, and nothing of that concerns it. */
+  readonly slices: readonly Slice[]
   /**
    * All objects of ours for this runtime, by key. Throws if not all can be read: unread is not absent. Writes nothing.
    * The runtime's id is part of every mark, and what carries another one is not ours.

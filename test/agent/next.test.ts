@@ -22,7 +22,9 @@ function facts(change: Partial<Facts> = {}): Facts {
     label: notDue,
     sources: { director: succeeded(later) },
     targets: { files: succeeded(later) },
+    report: notDue,
     running: new Map(),
+    listening: new Set(),
     ...change,
   }
 }
@@ -71,6 +73,51 @@ const table: [string, Partial<Facts>, Partial<Decision>][] = [
     { targets: { files: due }, running: new Map([['director', now - 15_000]]) },
     { state: 'sync', fetch: [], apply: ['files'] },
   ],
+  [
+    'a source that only listens for changes holds up no target',
+    {
+      targets: { files: due },
+      running: new Map<Part, number>([['runtime-director', now]]),
+      listening: new Set<Part>(['runtime-director']),
+    },
+    { state: 'sync', fetch: [], apply: ['files'] },
+  ],
+  [
+    'the first fetch of a configuration is news as well, for which a target waits',
+    {
+      renew: notDue,
+      sources: { 'runtime-director': due },
+      targets: { files: due },
+      running: new Map<Part, number>([['runtime-director', now]]),
+    },
+    { state: 'idle', until: now + 15_000 },
+  ],
+  [
+    'both sources are fetched at once',
+    { sources: { director: due, 'runtime-director': due } },
+    { state: 'sync', fetch: ['director', 'runtime-director'] },
+  ],
+  [
+    'a Runtime Director that fails holds up neither the Director nor a target',
+    {
+      sources: { director: due, 'runtime-director': failed(due, failure, now, 9000) },
+      targets: { files: due },
+    },
+    { state: 'sync', fetch: ['director'] },
+  ],
+  [
+    'what came of a configuration is told after the targets are in step',
+    { report: due, targets: { files: due } },
+    { state: 'sync', fetch: [], apply: ['files'] },
+  ],
+  ['a due report is sent', { report: due }, { state: 'sync', fetch: [], apply: [], report: true }],
+  [
+    'a report that is being sent is not sent again',
+    { report: due, running: new Map([['report', now]]) },
+    { state: 'idle', until: later },
+  ],
+  ['paused: no report', { paused: true, report: due }, { state: 'idle' }],
+  ['without an identity there is no report', { identity: false, report: due }, { state: 'idle' }],
   [
     'a target that takes long holds up neither the Director nor another target',
     {
@@ -151,15 +198,30 @@ describe('next', () => {
     connect: anyDue,
     renew: anyDue,
     label: anyDue,
-    sources: fc.record({ director: anyDue }),
+    report: anyDue,
+    sources: fc.record(
+      { director: anyDue, 'runtime-director': anyDue },
+      { requiredKeys: ['director'] },
+    ),
     targets: fc.dictionary(fc.constantFrom('a', 'b', 'c'), anyDue),
     running: fc
-      .uniqueArray(fc.constantFrom<Part>('identity', 'label', 'director', 'target a', 'target b'))
+      .uniqueArray(
+        fc.constantFrom<Part>(
+          'identity',
+          'label',
+          'director',
+          'runtime-director',
+          'report',
+          'target a',
+          'target b',
+        ),
+      )
       .chain((parts) =>
         fc
           .array(fc.nat(now), { minLength: parts.length, maxLength: parts.length })
           .map((since) => new Map(parts.map((part, i) => [part, since[i]!]))),
       ),
+    listening: fc.constantFrom(new Set<Part>(), new Set<Part>(['runtime-director'])),
   })
 
   test('an idle agent sleeps until some later time: it never spins', () => {
@@ -177,7 +239,11 @@ describe('next', () => {
         const decision = next(f)
         const begun: Part[] =
           decision.state === 'sync'
-            ? [...decision.fetch, ...decision.apply.map((name): Part => `target ${name}`)]
+            ? [
+                ...decision.fetch,
+                ...decision.apply.map((name): Part => `target ${name}`),
+                ...(decision.report === true ? ['report' as const] : []),
+              ]
             : decision.state === 'label'
               ? ['label']
               : decision.state === 'idle'
@@ -194,9 +260,10 @@ describe('next', () => {
         const decision = next(f)
         if (!f.owner) expect(decision.state).toBe('idle')
         if (!f.identity) expect(['renew', 'label']).not.toContain(decision.state)
-        if (decision.state === 'sync' && !f.identity) expect(decision.fetch).toEqual([])
-        if (decision.state === 'sync')
-          expect(decision.fetch.length + decision.apply.length).toBeGreaterThan(0)
+        if (decision.state !== 'sync') return
+        const { fetch, apply, report } = decision
+        if (!f.identity) expect([fetch, report]).toEqual([[], undefined])
+        expect(fetch.length + apply.length + Number(report === true)).toBeGreaterThan(0)
       }),
     )
   })
@@ -212,6 +279,7 @@ describe('next', () => {
           identity: true,
           connect: blocked,
           renew: blocked,
+          report: blocked,
           running: new Map(),
         }
         const decision = next({ ...quiet, sources: { director: blocked }, label: due, targets: {} })

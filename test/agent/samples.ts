@@ -55,6 +55,9 @@ export function memory(some: Partial<Memory> = {}): Memory {
     reconnect: false,
     planeAskedAt: 0,
     snapshotProblems: [],
+    configurationProblems: [],
+    report: notDue,
+    reported: {},
     credentialsHeld: [],
     state: initialState,
     storedState: JSON.stringify(initialState),
@@ -91,6 +94,7 @@ export function unanswered(some: Partial<Memory> = {}): Memory {
 export function target(some: Partial<TargetMemory> = {}): TargetMemory {
   return {
     kind: 'files',
+    slices: ['applications', 'configuration'],
     held: [],
     problems: [],
     lastSuccess: NOW - 1000,

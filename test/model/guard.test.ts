@@ -30,7 +30,7 @@ function input(observed: Observed, want: Desired): GuardInput {
     observed,
     desired: want,
     state: initialGuardState,
-    fetchedAt: now,
+    fetchedAt: { applications: now },
     now,
     config,
     approvals: [],
@@ -119,7 +119,7 @@ describe('the last ones', () => {
     let state: GuardState = initialGuardState
     for (const n of numbers(most)) {
       const at = now + n * step
-      const result = pass(apps(5), [], { state, now: at, fetchedAt: at })
+      const result = pass(apps(5), [], { state, now: at, fetchedAt: { applications: at } })
       if (result.released.length > 0) return n + 1
       // As after a restart.
       state = decodeGuardState(JSON.parse(JSON.stringify(result.state)))
@@ -136,22 +136,28 @@ describe('the last ones', () => {
   test('do not go on the strength of one fetch seen many times', () => {
     let state: GuardState = initialGuardState
     for (const n of numbers(100)) {
-      const result = pass(apps(5), [], { state, now: now + n * HOUR, fetchedAt: now })
+      const result = pass(apps(5), [], {
+        state,
+        now: now + n * HOUR,
+        fetchedAt: { applications: now },
+      })
       expect(result.released).toEqual([])
       state = result.state
     }
   })
 
   test('are counted anew when another set vanishes in between', () => {
-    const one = pass(apps(5), [], { fetchedAt: now - HOUR })
-    const two = pass(apps(5), [], { state: one.state, fetchedAt: now - HOUR / 2 })
+    const one = pass(apps(5), [], { fetchedAt: { applications: now - HOUR } })
+    const two = pass(apps(5), [], { state: one.state, fetchedAt: { applications: now - HOUR / 2 } })
     const other = pass(apps(4), [], { state: two.state })
     expect(other.held).toMatchObject([{ kind: 'last' }])
-    expect(pass(apps(5), [], { state: other.state, fetchedAt: now + 1 }).released).toEqual([])
+    expect(
+      pass(apps(5), [], { state: other.state, fetchedAt: { applications: now + 1 } }).released,
+    ).toEqual([])
   })
 
   test('are counted anew when they came back in between', () => {
-    const one = pass(apps(5), [], { fetchedAt: now - HOUR })
+    const one = pass(apps(5), [], { fetchedAt: { applications: now - HOUR } })
     const back = pass(apps(5), apps(5), { state: one.state })
     expect(back.state.waiting).toEqual([])
   })
@@ -163,11 +169,14 @@ describe('the last ones', () => {
   })
 
   test('are counted anew, but not for ever, when the clock is set back', () => {
-    const ahead = pass(apps(5), [], { now: now + 3650 * DAY, fetchedAt: now + 3650 * DAY })
+    const ahead = pass(apps(5), [], {
+      now: now + 3650 * DAY,
+      fetchedAt: { applications: now + 3650 * DAY },
+    })
     let { state } = ahead
     for (const n of [1, 2, 3]) {
       const at = now + n * 10 * MINUTE
-      const result = pass(apps(5), [], { state, now: at, fetchedAt: at })
+      const result = pass(apps(5), [], { state, now: at, fetchedAt: { applications: at } })
       expect(result.released.length > 0).toBe(n === 3)
       state = result.state
     }
