@@ -424,11 +424,12 @@ fetch_checked() {
 
 need_openssl() {
   [ -z "$SUMS_SHA256" ] || return 0
-  elsewhere='install it (package openssl), or check the signature elsewhere and give --sums-sha256'
-  command -v openssl >/dev/null || fail 'Cannot verify the release: openssl is not installed' "$elsewhere"
+  ELSEWHERE='check the signature on another machine, and give --sums-sha256'
+  command -v openssl >/dev/null ||
+    fail 'Cannot verify the release: openssl is not installed' "install it (package openssl), or $ELSEWHERE"
   case $(openssl pkeyutl -help 2>&1 || :) in
     *-rawin*) ;;
-    *) fail "Cannot verify the release: $(openssl version) cannot check Ed25519 signatures, want OpenSSL 3" "$elsewhere" ;;
+    *) fail "Cannot verify the release: $(openssl version) cannot check Ed25519 signatures, want OpenSSL 3" "$ELSEWHERE" ;;
   esac
   [ -n "$KEY_FILE" ] || [ -n "$(public_key)" ] ||
     fail 'Cannot verify the release: there is no public key in this script' \
@@ -459,10 +460,16 @@ verify_signature() {
   if [ -n "$KEY_FILE" ]; then cat "$KEY_FILE"; else public_key; fi >"$STAGE/key.pem"
   openssl pkey -pubin -in "$STAGE/key.pem" -noout 2>/dev/null ||
     fail "Cannot use ${KEY_FILE:-the key in this script}: it is not a public key in PEM"
-  openssl pkeyutl -verify -rawin -pubin -inkey "$STAGE/key.pem" \
-    -sigfile "$STAGE/SHA256SUMS.sig" -in "$STAGE/SHA256SUMS" >/dev/null 2>&1 ||
-    fail 'Cannot trust this release: SHA256SUMS.sig is not a signature of its SHA256SUMS with the key that counts' \
-      "nothing of it was run; tell those who gave it to you"
+  said=$(openssl pkeyutl -verify -rawin -pubin -inkey "$STAGE/key.pem" \
+    -sigfile "$STAGE/SHA256SUMS.sig" -in "$STAGE/SHA256SUMS" 2>&1) && return
+  case $said in
+    *'Verification Failure'*)
+      fail 'Cannot trust this release: SHA256SUMS.sig is not a signature of its SHA256SUMS with the key that counts' \
+        'nothing of it was run; tell those who gave it to you'
+      ;;
+  esac
+  # For example one that may only do what FIPS 140 knows.
+  fail "Cannot verify the release: openssl cannot check Ed25519 signatures here: $(last_line "$said")" "$ELSEWHERE"
 }
 
 # Sets FORM to what the executable is fetched as: the smallest that can be unpacked here.
@@ -631,7 +638,10 @@ switch() {
       ! "$AGENT" status --check --config "$CONFIG" >/dev/null 2>&1 || WAS_READY=yes
   fi
   make_directory "$PREFIX/bin"
+  BEFORE=$(previous_version)
   SWITCHED=yes
+  # First, so that --rollback finds it even if we are killed in the middle.
+  [ -z "$OLD" ] || [ "$OLD" = "$VERSION" ] || link "$LIB/previous" "$LIB/$OLD/agent"
   [ "$OLD" = "$VERSION" ] || link "$AGENT" "$LIB/$VERSION/agent"
   [ -z "$SYSTEMD" ] || run_agent "$AGENT" install systemd --executable "$AGENT" --config "$CONFIG"
 }
@@ -671,10 +681,16 @@ main_process() {
   systemctl show --property=MainPID --property=NRestarts "$SERVICE.service"
 }
 
+# Whether what runs is another executable: a run that was killed, or one with --no-start, has changed the symlink only.
+runs_other() {
+  process=$(systemctl show --property=MainPID "$SERVICE.service")
+  running=$(readlink "/proc/${process#MainPID=}/exe") && [ "$running" != "$(readlink -f "$AGENT")" ]
+}
+
 run_service() {
   how=start
   if [ -n "$WAS_RUNNING" ]; then
-    [ "$OLD" = "$VERSION" ] && [ -z "$REPAIRED" ] && ! service_changed || how=restart
+    [ "$OLD" = "$VERSION" ] && [ -z "$REPAIRED" ] && ! service_changed && ! runs_other || how=restart
   fi
   ! start "$how" || return 0
   logs="journalctl -u $SERVICE --since -5min says why"
@@ -692,7 +708,6 @@ run_service() {
 # From here on there is nothing to undo. Keeps the version before, and no other.
 finish() {
   PLACED='' REPAIRED='' MADE_CONFIG='' SWITCHED='' MADE=''
-  [ -z "$OLD" ] || [ "$OLD" = "$VERSION" ] || link "$LIB/previous" "$LIB/$OLD/agent"
   kept=$(previous_version)
   for directory in "$LIB"/*/; do
     name=$(basename "$directory")
@@ -726,6 +741,7 @@ undo() {
   [ -z "$REPAIRED" ] || [ ! -f "$STAGE/before" ] || mv -f "$STAGE/before" "$LIB/$VERSION/agent"
   if [ -n "$SWITCHED" ]; then
     if [ -n "$OLD" ]; then link "$AGENT" "$LIB/$OLD/agent"; else rm -f "$AGENT"; fi
+    if [ -n "$BEFORE" ]; then link "$LIB/previous" "$LIB/$BEFORE/agent"; else rm -f "$LIB/previous"; fi
     [ -z "$SYSTEMD" ] || undo_service
   fi
   [ -z "$PLACED" ] || rm -rf "${LIB:?}/$VERSION"
@@ -789,7 +805,7 @@ bring_up() {
   if [ -n "$SYSTEMD" ]; then
     ! service_changed || repaired=yes
     if [ -n "$START" ]; then
-      [ -n "$WAS_RUNNING" ] || repaired=yes
+      [ -n "$WAS_RUNNING" ] && ! runs_other || repaired=yes
       run_service
     fi
   fi
@@ -809,7 +825,7 @@ report() {
   elif [ -z "$START" ]; then
     say "start it: systemctl enable $(enabled_units | tr '\n' ' ')&& systemctl restart $SERVICE"
   else
-    say "look at it: systemctl status $SERVICE, agent status --config $CONFIG"
+    say "look at it: systemctl status $SERVICE, $AGENT status --config $CONFIG"
   fi
   [ -e "$ETC/token" ] || [ -n "$OLD" ] ||
     say "it waits for a one-time token in $ETC/token; --token-stdin or --token-file puts it there"

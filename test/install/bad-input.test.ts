@@ -154,6 +154,18 @@ describe('a release that is not to be trusted', () => {
     expect(await one.install(named)).toMatchObject({ code: 0 })
   })
 
+  onMachine('cannot be verified where OpenSSL may not do so', async () => {
+    const one = machineWithRelease()
+    const sections = ['openssl_conf = c', '[c]', 'providers = p', 'alg_section = a', '[p]']
+    const only = ['default = d', '[d]', 'activate = 1', '[a]', 'default_properties = fips=yes', '']
+    one.write('/tmp/openssl.cnf', [...sections, ...only].join('\n'))
+    const said = await refused(one, [], { env: { OPENSSL_CONF: '/tmp/openssl.cnf' } })
+    expect(said).toContain(
+      'Cannot verify the release: openssl cannot check Ed25519 signatures here',
+    )
+    expect(said).toContain('--sums-sha256')
+  })
+
   onMachine('needs an OpenSSL 3, or a sum that was checked elsewhere', async () => {
     const one = machineWithRelease()
     one.stub('openssl', '[ "$1" = version ] && echo OpenSSL 1.1.1k || echo usage >&2')
@@ -264,6 +276,21 @@ describe('an installation that is there', () => {
       expect(said.err).toContain('1.0.0 is back, and runs')
     },
   )
+
+  onMachine('is finished by the next run after it was killed in the middle', async () => {
+    const one = await installed()
+    one.write('/run/slow', '')
+    const { pid, ended } = one.start([])
+    while (!one.exists('/run/waiting')) await Bun.sleep(10)
+    process.kill(-pid, 'SIGKILL')
+    await ended
+    spawnSync('rm', [one.path('/run/slow')])
+    expect(await one.install([])).toMatchObject({ code: 0 })
+    expect(one.read('/run/runs')).toBe('2.0.0\n')
+    expect(Object.keys(one.tree()).filter((path) => path.includes('.staging'))).toEqual([])
+    expect(await one.install(['--rollback'])).toMatchObject({ code: 0 })
+    expect(one.read('/run/runs')).toBe('1.0.0\n')
+  })
 
   onMachine('cannot go back where nothing was before', async () => {
     const one = machineWithRelease()

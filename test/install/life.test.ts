@@ -196,6 +196,9 @@ onMachine('--no-start enables nothing, starts nothing, and leaves what runs alon
   putRelease(one, { version: '2.0.0' })
   expect(await one.install(['--no-start'])).toMatchObject({ code: 0 })
   expect([runs(one), leads(one)]).toEqual(['1.0.0', leadsTo('2.0.0')])
+  const said = await one.install([])
+  expect([said.code, runs(one)]).toEqual([0, '2.0.0'])
+  expect(said.err).toContain('and is repaired')
 })
 
 onMachine.each([

@@ -97,6 +97,14 @@ export function calls(machine: Machine): string[] {
 /** A systemd, of which only systemctl is there, and which keeps what it was told in /run. */
 export function putSystemd(machine: Machine, version = 252): void {
   machine.write('/run/systemd/system/.keep', '')
+  // The executable of the service's process.
+  machine.stub(
+    'readlink',
+    `case $1 in
+  /proc/*) echo "/usr/local/lib/runtime-agent/$(cat /run/runs)/agent" ;;
+  *) exec /usr/bin/readlink "$@" ;;
+esac`,
+  )
   // It would be waited for in vain.
   machine.stub('sleep', '')
   machine.stub(
