@@ -26,7 +26,11 @@ export type RunningAgent = {
   pid: number
   out: string
   startedAt: number
+  /** Resolves when it says that it is ready. */
+  ready(): Promise<void>
   stop(): Promise<void>
+  /** The same agent again, with the state that it has. */
+  again(): RunningAgent
 }
 
 export async function openBench(landscape: Landscape): Promise<Bench> {
@@ -46,22 +50,38 @@ export async function openBench(landscape: Landscape): Promise<Bench> {
       const { rawEncoded } = await plane.issueToken()
       await Bun.write(join(home, 'token'), rawEncoded)
       await Bun.write(join(home, 'agent.yaml'), configOf(interval, count))
-      const startedAt = performance.now()
-      const child = Bun.spawn([EXECUTABLE, '--config', 'agent.yaml'], {
-        cwd: home,
-        stdout: 'ignore',
-        stderr: Bun.file(join(home, 'log')),
-      })
-      const stop = async (): Promise<void> => {
-        child.kill('SIGTERM')
-        await child.exited
-      }
-      return { pid: child.pid, out: join(home, 'out'), startedAt, stop }
+      return startIn(home, PORT + count)
     },
     close: async () => {
       await plane.close()
       rmSync(directory, { recursive: true, force: true })
     },
+  }
+}
+
+const PORT = 18090
+
+function startIn(home: string, port: number): RunningAgent {
+  const startedAt = performance.now()
+  const child = Bun.spawn([EXECUTABLE, '--config', 'agent.yaml'], {
+    cwd: home,
+    stdout: 'ignore',
+    stderr: Bun.file(join(home, 'log')),
+  })
+  return {
+    pid: child.pid,
+    out: join(home, 'out'),
+    startedAt,
+    async ready() {
+      const look = (): Promise<Response | undefined> =>
+        fetch(`http://127.0.0.1:${port}/readyz`, { keepalive: false }).catch(() => undefined)
+      while ((await look())?.ok !== true) await Bun.sleep(2)
+    },
+    async stop() {
+      child.kill('SIGTERM')
+      await child.exited
+    },
+    again: () => startIn(home, port),
   }
 }
 
@@ -72,7 +92,7 @@ director: {interval: ${interval}}
 identity: {directory: state}
 labels: {eventGatewayUrl: https://gateway.example}
 targets: [{kind: files, directory: out}]
-status: {listen: 127.0.0.1:${18090 + count}}
+status: {listen: 127.0.0.1:${PORT + count}}
 `
 }
 
