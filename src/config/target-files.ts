@@ -30,7 +30,7 @@ const hook = section({
       'a list: the program and its arguments',
     ),
     v.description(
-      'Program and arguments, without a shell. RUNTIME_AGENT_CHANGED holds the names of the changed bindings.',
+      'Program and arguments, without a shell. RUNTIME_AGENT_CHANGED holds the names of the changed bindings; * when they are too many for a variable.',
     ),
     v.examples([['systemctl', 'try-reload-or-restart', 'orders.service']]),
     v.nonEmpty('a list: the program and its arguments'),
@@ -101,6 +101,12 @@ export function filesTarget(base: string) {
       true,
     ),
     json: v.optional(flag('Write json/<binding>.json, one object per binding, too.'), true),
+    vcap: v.optional(
+      flag(
+        'Write vcap_services.json too: all bindings in one file, for programs that read VCAP_SERVICES_FILE_PATH.',
+      ),
+      false,
+    ),
     compat: v.exactOptional(
       choice(
         'system-broker: each binding also has system-broker.json as the System Broker of Compass writes it.',

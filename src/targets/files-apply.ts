@@ -15,6 +15,7 @@ import {
 import { configDirectories, encodeManifest } from './files-manifest.ts'
 import type { Manifest, ManifestFile, ManifestObject, Mark } from './files-manifest.ts'
 import { isAllowed, sizeTimeInode } from './files-observe.ts'
+import { writeVcap } from './files-vcap.ts'
 
 export type BuildInput = {
   disk: BulkFiles
@@ -28,6 +29,8 @@ export type BuildInput = {
   access: { uid: number; gid: number }
   /** Which of `bindings`, `applications`, `env`, `json` there are, even when empty. */
   sections: readonly string[]
+  /** Whether there is one file of all bindings. */
+  vcap: boolean
   plan: Plan
   signal: AbortSignal
 }
@@ -51,7 +54,10 @@ export async function buildGeneration(input: BuildInput): Promise<Manifest> {
     input.signal.throwIfAborted()
     objects.push('change' in next ? write(next, input) : carry(next.object, input))
   }
-  const manifest: Manifest = { ...mark, generation, objects }
+  const vcap = input.vcap
+    ? await writeVcap({ disk, directory, objects, gid: access.gid })
+    : undefined
+  const manifest: Manifest = { ...mark, generation, objects, ...(vcap && { vcap }) }
   const shared = { mode: FILE_MODE, gid: access.gid }
   disk.write(join(directory, MANIFEST), encodeManifest(manifest), shared)
   return manifest

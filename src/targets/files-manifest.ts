@@ -9,6 +9,7 @@ import {
 } from '../model/decode.ts'
 import type { JsonObject } from '../model/decode.ts'
 import type { Owner } from '../model/target.ts'
+import type { VcapFile } from './files-vcap.ts'
 
 /** Whose output it is: part of every mark. */
 export type Mark = { agent: string; runtimeId: string }
@@ -38,6 +39,8 @@ export type ManifestObject = {
 export type Manifest = Mark & {
   generation: number
   objects: ManifestObject[]
+  /** All bindings in one file, when that is asked for. */
+  vcap?: VcapFile
 }
 
 const FORMAT = 1
@@ -45,9 +48,10 @@ const FORMAT = 1
 const PATH =
   /^((bindings|env|json|applications)(\/[A-Za-z0-9][A-Za-z0-9._-]*)?\/(\.metadata|[A-Za-z0-9][A-Za-z0-9._-]*)?|config(\/[a-z0-9][a-z0-9-]*){1,2}\/[a-z0-9][a-z0-9.-]*\.yaml)$/
 
-export function encodeManifest({ agent, runtimeId, generation, objects }: Manifest): string {
+export function encodeManifest(manifest: Manifest): string {
+  const { agent, runtimeId, generation, objects, vcap } = manifest
   const lines = objects.map((object) => JSON.stringify(compact(object)))
-  const head = JSON.stringify({ format: FORMAT, agent, runtimeId, generation })
+  const head = JSON.stringify({ format: FORMAT, agent, runtimeId, generation, vcap })
   return `${head.slice(0, -1)},"objects":[\n${lines.join(',\n')}\n]}\n`
 }
 
@@ -55,11 +59,19 @@ export function encodeManifest({ agent, runtimeId, generation, objects }: Manife
 export function decodeManifest(text: string): Manifest {
   const json = parse(text)
   if (json['format'] !== FORMAT) throw new Malformed(`its format is not ${FORMAT}`)
+  const vcap = optional(json['vcap'], 'vcap', decodeVcap)
   return {
+    ...(vcap === undefined ? {} : { vcap }),
     ...decodeMark(json),
     generation: asNumber(json['generation'], 'generation'),
     objects: arrayOf(json['objects'], 'objects', decodeObject),
   }
+}
+
+function decodeVcap(value: unknown, path: string): VcapFile {
+  const json = asObject(value, path)
+  const number = (name: string): number => asNumber(json[name], `${path}.${name}`)
+  return { size: number('size'), mtimeMs: number('mtimeMs'), inode: number('inode') }
 }
 
 /** The mark in the root: says whose directory it is before the first generation is complete. */

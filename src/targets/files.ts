@@ -34,6 +34,7 @@ import type { Manifest, Mark } from './files-manifest.ts'
 import { observeGeneration } from './files-observe.ts'
 import { createRender } from './files-render.ts'
 import { isRootRight, prepareRoot, removeLeftovers, removeOld } from './files-root.ts'
+import { isVcapAsLeft } from './files-vcap.ts'
 import { openRootHooks } from './hooks-by-root.ts'
 import type { RootHooksOptions } from './hooks-by-root.ts'
 import { noHooks, openHooks } from './hooks.ts'
@@ -132,12 +133,13 @@ class Files implements Target {
 
   async apply(plan: Plan, signal: AbortSignal): Promise<ChangeResult[]> {
     const [disk, root] = [this.#disk, this.#root]
-    if (plan.changes.length > 0) {
+    const idle = plan.changes.length === 0 && this.#isVcapRight()
+    if (!idle) {
       await prepareRoot({ disk, root, mark: this.#mark(), gid: this.#group() })
     } else if (!this.#located.used) return []
     if (!this.#isClean) removeLeftovers(disk, root)
     this.#isClean = true
-    if (plan.changes.length === 0) return []
+    if (idle) return []
     const manifest = await this.#publish(plan, signal)
     const { generation } = manifest
     const generations = this.#located.used ? this.#located.generations : []
@@ -165,8 +167,9 @@ class Files implements Target {
         mark: this.#mark(),
         generation,
         base,
-        access: { uid: userId(), gid: this.#group() ?? disk.look(`${root}/`)?.gid ?? -1 },
+        access: this.#access(),
         sections: this.#sections(),
+        vcap: this.#options.config.vcap,
         plan,
         signal,
       })
@@ -181,6 +184,23 @@ class Files implements Target {
       attempt(() => disk.remove(directory))
       throw thrown
     }
+  }
+
+  /** Made from the bindings beside it, so its absence is no change of any of them. */
+  #isVcapRight(): boolean {
+    const { manifest } = (this.#located.used ? this.#located.base : undefined) ?? {}
+    if (manifest === undefined) return true
+    const { vcap: left, generation } = manifest
+    if (!this.#options.config.vcap || left === undefined)
+      return !this.#options.config.vcap && left === undefined
+    const directory = join(this.#root, generationName(generation))
+    return isVcapAsLeft(this.#disk, directory, { left, access: this.#access() })
+  }
+
+  /** Who owns what is published. */
+  #access(): { uid: number; gid: number } {
+    const gid = this.#group() ?? this.#disk.look(`${this.#root}/`)?.gid ?? -1
+    return { uid: userId(), gid }
   }
 
   #sections(): string[] {

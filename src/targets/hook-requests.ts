@@ -29,7 +29,8 @@ export type HookOutcome = {
 const VERSION = 1
 const REQUEST = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)-(\d{1,16})\.json$/
 const HOOK = /^[0-9a-f]{16}$/
-const BINDING = /^[a-z0-9-]{1,63}$/
+/** A binding, or `config/` and the name of a document. */
+const CHANGED = /^(?:[a-z0-9-]{1,63}|config(?:\/[a-z0-9][a-z0-9.-]{0,252}){1,3})$/
 
 export function requestName(target: string, number: number): string {
   return `${target}-${number}.json`
@@ -50,7 +51,7 @@ export function decodeRequest(text: string): HookRequest {
   const json = asObject(parseJson(text), 'request')
   if (json['version'] !== VERSION) throw new Malformed('version is another one')
   const hook = matching(json['hook'], 'hook', HOOK)
-  return { hook, names: arrayOf(json['names'], 'names', (v, at) => matching(v, at, BINDING)) }
+  return { hook, names: arrayOf(json['names'], 'names', (v, at) => matching(v, at, CHANGED)) }
 }
 
 /** The parser's own message would quote what it did not like. */

@@ -54,6 +54,7 @@ export class Disk implements Disposable {
         directory: this.#root(name),
         env: true,
         json: true,
+        vcap: false,
         types: [],
         onChange: [],
       },

@@ -91,6 +91,7 @@ test.each([
   ['files-1.json', { ...good, names: ['ucl-crm-a', '../x'] }, 'names[1] has another form'],
   ['files-1.json', { ...good, names: ['ucl-crm-a b'] }, 'names[0] has another form'],
   ['files-1.json', { ...good, names: ['ucl-crm-\n'] }, 'names[0] has another form'],
+  ['files-1.json', { ...good, names: ['config/a/../b'] }, 'names[0] has another form'],
   ['files-1.json', { ...good, names: ['ucl-erp-a'] }, 'the command is for other bindings'],
   ['files-1.json', { ...good, names: [] }, 'the command is for other bindings'],
   ['other-1.json', good, 'agent.yaml has no such target'],

@@ -45,6 +45,7 @@ export class Output {
         directory: this.root,
         env: true,
         json: true,
+        vcap: false,
         types: [],
         onChange: [],
         ...settings.config,

@@ -18,6 +18,7 @@ const target = openFiles({
     directory: `${base}/out`,
     env: true,
     json: true,
+    vcap: false,
     types: [],
     onChange: [],
   },
