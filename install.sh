@@ -260,8 +260,9 @@ read_token() {
     return 0
   elif [ -t 0 ]; then
     TERMINAL=$(stty -g)
-    printf 'One-time token (not shown): ' >&2
+    # In this order, as what is pasted at once would be shown.
     stty -echo
+    printf 'One-time token (not shown): ' >&2
     IFS= read -r TOKEN || :
     stty "$TERMINAL"
     TERMINAL=''

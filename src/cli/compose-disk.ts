@@ -54,7 +54,7 @@ async function prepareState(directory: string): Promise<void> {
     'state_unusable',
     `Cannot use the state directory ${directory}: other users can change ${open}`,
     {
-      hint: 'choose a directory that only the user of the agent and root can change, parents included',
+      hint: 'run this as the user of the agent, as in runuser -u runtime-agent -- agent …; or choose a directory that only this user and root can change, parents included',
     },
   )
 }

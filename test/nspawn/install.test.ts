@@ -8,22 +8,27 @@ import { SLOW, until } from '../e2e/support/program.ts'
 import { startReader } from '../soak/support/world.ts'
 import type { Reader } from '../soak/support/world.ts'
 import { canBoot, FIRST_BOOT, onDebian } from './support/debian.ts'
-import { IN_STEP, openHost, OUTPUT, RUNTIME, UNIT } from './support/host.ts'
+import { bringFiles, IN_STEP, openHost, OUTPUT, RUNTIME, UNIT } from './support/host.ts'
 import type { Host } from './support/host.ts'
+import { blocks, follow, section } from './support/page.ts'
 import { makeReleases } from './support/releases.ts'
 import type { Releases } from './support/releases.ts'
 
 let releases: Releases
 let host: Host
+/** Another one, for a person who only follows the pages. */
+let reader: Host
 
 beforeAll(async () => {
   if (!canBoot) return
   releases = await makeReleases()
   host = await openHost({ files: releases.directory })
+  reader = await openHost()
 }, FIRST_BOOT)
 
 afterAll(async () => {
   if (!canBoot) return
+  await reader.close()
   await host.close()
   releases.remove()
 }, SLOW)
@@ -32,18 +37,26 @@ const installed = (): Promise<string> => host.must('agent version')
 
 const mainPid = async (): Promise<string> => (await host.show(UNIT, 'MainPID')).MainPID
 
-async function allBindings(): Promise<void> {
+async function allBindings(of = host): Promise<void> {
   await until(
     'everything is there',
     () =>
-      JSON.stringify(seenIn(host.path(OUTPUT))) ===
-      JSON.stringify(expectedFor(RUNTIME, host.landscape)),
+      JSON.stringify(seenIn(of.path(OUTPUT))) ===
+      JSON.stringify(expectedFor(RUNTIME, of.landscape)),
   )
+}
+
+/** What somebody brings to a machine without a network. */
+function bring(to: Host, version: string, place: string): void {
+  mkdirSync(to.path(place), { recursive: true })
+  for (const file of readdirSync(join(releases.directory, version)))
+    if (version !== releases.first || !/^agent-linux-[^.]*$|\.gz$|\.mjs$/.test(file))
+      copyFileSync(join(releases.directory, version, file), to.path(join(place, file)))
 }
 
 /** While `act` runs credentials change and bindings are read, which must always be there and whole. */
 async function withReaders(act: () => Promise<void>): Promise<void> {
-  const reader: Reader = startReader(host.path(OUTPUT))
+  const readers: Reader = startReader(host.path(OUTPUT))
   let turn = 0
   let acting = true
   const rotating = (async () => {
@@ -58,7 +71,7 @@ async function withReaders(act: () => Promise<void>): Promise<void> {
     acting = false
     await rotating
   }
-  const { problems, reads, swaps } = await reader.end()
+  const { problems, reads, swaps } = await readers.end()
   console.log(`  ${reads} reads over ${swaps} swaps`)
   expect(problems).toEqual([])
   expect(reads).toBeGreaterThan(50)
@@ -69,11 +82,7 @@ describe('install.sh', () => {
   onDebian(
     'makes a fresh Debian idle within ten seconds, from a directory that somebody brought',
     async () => {
-      const { directory, first } = releases
-      mkdirSync(host.path('/media/release'))
-      for (const file of readdirSync(join(directory, first)))
-        if (!/^agent-linux-[^.]*$|\.gz$|\.mjs$/.test(file))
-          copyFileSync(join(directory, first, file), host.path(`/media/release/${file}`))
+      bring(host, releases.first, '/media/release')
       const stdin = await host.token()
       const at = performance.now()
       await host.must('sh /media/release/install.sh --token-stdin', { stdin })
@@ -81,7 +90,7 @@ describe('install.sh', () => {
       const took = performance.now() - at
       console.log(`  installed, enrolled and idle after ${took.toFixed(0)} ms`)
       expect(took).toBeLessThan(10_000)
-      expect(await installed()).toContain(`runtime-agent ${first} `)
+      expect(await installed()).toContain(`runtime-agent ${releases.first} `)
       await allBindings()
       const { UnitFileState } = await host.show(UNIT, 'UnitFileState')
       expect(UnitFileState).toBe('enabled')
@@ -184,6 +193,68 @@ describe('install.sh', () => {
       const left = await host.must(`find ${places} -name '*runtime-agent*' -not -path '/var/log/*'`)
       expect(left).toBe('')
       expect((await host.run('id runtime-agent')).code).not.toBe(0)
+    },
+    SLOW,
+  )
+})
+
+describe('a person who follows the pages on a fresh Debian', () => {
+  onDebian(
+    'gets what README.md says that a VM gets',
+    async () => {
+      bring(reader, releases.first, '/root/first')
+      const [vm = []] = blocks('README.md', '## Install')
+      await follow(reader, vm, 'first')
+      await allBindings(reader)
+    },
+    SLOW,
+  )
+
+  onDebian(
+    'installs, upgrades and goes back as docs/systemd.md says',
+    async () => {
+      bring(reader, releases.next, '/root/next')
+      const page = 'docs/systemd.md'
+      for (const lines of blocks(page, '## Install')) await follow(reader, lines, 'first')
+      const [upgrade = []] = blocks(page, '## Upgrade, go back, repair')
+      expect(upgrade).toHaveLength(2)
+      await follow(reader, upgrade.slice(0, 1), 'next')
+      expect(await reader.must('agent version')).toContain(releases.next)
+      await follow(reader, upgrade.slice(1), 'next')
+      expect(await reader.must('agent version')).toContain(releases.first)
+      await reader.status(IN_STEP)
+    },
+    SLOW,
+  )
+
+  onDebian(
+    'finds all files of the service in docs/systemd.md, and removes everything as it says',
+    async () => {
+      const page = 'docs/systemd.md'
+      const rows = section(page, '## The service').matchAll(/^\| (`\/etc.*?) \|/gm)
+      const told = [...rows].flatMap(([, cell = '']) => {
+        const [first = '', ...others] = [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!)
+        return [first, ...others.map((ending) => first.replace(/\.\w+$/, ending))]
+      })
+      const made = await reader.must("grep -rl 'Made by agent install systemd' /etc")
+      expect(made.split('\n').sort()).toEqual(told.sort())
+      const [remove = []] = blocks(page, '## Remove it')
+      await follow(reader, remove, 'first')
+      expect(await reader.must("find /etc /usr /var -name '*runtime-agent*'")).toBe('')
+    },
+    SLOW,
+  )
+
+  onDebian(
+    'runs what was built in a clone as README.md says',
+    async () => {
+      await bringFiles(reader)
+      const [, clone = []] = blocks('README.md', '## Install')
+      await follow(reader, clone.slice(0, -1))
+      const agent = reader.start(clone.at(-1)!)
+      await until('there are bindings', () => existsSync(reader.path(`${OUTPUT}/current`)))
+      await allBindings(reader)
+      expect((await agent.stop()).code).toBe(0)
     },
     SLOW,
   )

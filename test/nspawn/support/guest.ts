@@ -15,8 +15,10 @@ export type Guest = {
   run(script: string, options?: RunOptions): Promise<Finished>
   /** As {@link run}, trimmed output of what has to end with 0. */
   must(script: string, options?: RunOptions): Promise<string>
-  /** Starts lines of a shell; its output comes with `stop`, which ends it by SIGTERM. */
-  start(script: string): { stop: () => Promise<Finished> }
+  /** As {@link run}, at a terminal, where `text` is typed when the prompt is seen; `out` is all that is to be seen. */
+  inTerminal(script: string, answer: { prompt: string; text: string }): Promise<Finished>
+  /** Starts a command; its output comes with `stop`, which ends it by SIGTERM. */
+  start(command: string): { stop: () => Promise<Finished> }
   /** What a program of this machine begins with to have the guest's network, from its first boot to its end. */
   readonly inNetwork: readonly string[]
   /** Resolves when it is up again. */
@@ -47,6 +49,7 @@ export async function bootGuest(): Promise<Guest> {
     stderr: 'pipe',
   })
   let first: string | undefined
+  let commands = 0
   const enter = (script: string): string[] => {
     const inside = ['env', '-i', ...ENVIRONMENT, 'sh', '-euc', `cd; ${script}`]
     return ['nsenter', `--target=${first ?? 'none'}`, '--all', '--', ...inside]
@@ -81,12 +84,33 @@ export async function bootGuest(): Promise<Guest> {
       if (code !== 0) throw new Error(`in the guest, ${script}\nended with ${code}:\n${out}${err}`)
       return out.trim()
     },
-    start(script) {
-      const child = Bun.spawn(enter(script), { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
+    async inTerminal(script, { prompt, text }) {
+      let out = ''
+      const child = Bun.spawn(enter(script), {
+        timeout: 60_000,
+        killSignal: 'SIGKILL',
+        terminal: {
+          data(terminal, bytes) {
+            out += Buffer.from(bytes).toString()
+            if (out.endsWith(prompt)) terminal.write(text)
+          },
+        },
+      })
+      return { code: await child.exited, out, err: '' }
+    },
+    start(command) {
+      commands += 1
+      const file = `/run/agent-test-${commands}`
+      const child = Bun.spawn(enter(`echo $$ >${file}; exec ${command}`), {
+        stdin: 'ignore',
+        stdout: 'pipe',
+        stderr: 'pipe',
+      })
       const result = finished(child)
       return {
-        stop() {
-          child.kill('SIGTERM')
+        async stop() {
+          // nsenter waits for it, and hands no signal on.
+          await run(`kill -TERM $(cat ${file})`)
           return result
         },
       }
