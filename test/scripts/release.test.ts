@@ -79,6 +79,17 @@ describe('a release', () => {
     },
   )
 
+  needsXz('is made again, byte for byte, by somebody who has only the public key', async () => {
+    const signed = await released()
+    const directory = join(work, 'again')
+    await release({ platforms: [], directory, publicKey: ofKey, stamp })
+    expect(readFileSync(signed('install.sh'), 'utf8')).toContain(ofKey)
+    expect(readFileSync(join(directory, 'SHA256SUMS'), 'utf8')).toBe(
+      readFileSync(signed('SHA256SUMS'), 'utf8'),
+    )
+    expect(existsSync(join(directory, 'SHA256SUMS.sig'))).toBe(false)
+  })
+
   needsXz('has sums of every file in it, as sha256sum reads them', async () => {
     const file = await released()
     const lines = readFileSync(file('SHA256SUMS'), 'utf8').trim().split('\n')
