@@ -11,7 +11,7 @@ import { ensureDirectory, lstat, readText, writeAtomic } from '../runtime/files.
 import type { Log } from '../runtime/log.ts'
 import { join, relative, resolve } from '../runtime/path.ts'
 import { workingDirectory } from '../runtime/process.ts'
-import { DEV_CONFIG } from './dev-config.ts'
+import { devConfig } from './dev-config.ts'
 import { loadConfig } from './load-config.ts'
 import { withExample } from './options.ts'
 import { run } from './run.ts'
@@ -55,7 +55,7 @@ async function dev(options: DevOptions): Promise<void> {
   if (options.landscape === undefined) await writeSample(paths.landscape)
   const plane = await openDevPlane(paths, lifetimeOf(options.lifetime))
   try {
-    await writeMissing(paths.config, DEV_CONFIG)
+    await writeMissing(paths.config, devConfig(plane.runtimeDirectorUrl))
     await writeAtomic(paths.ca, plane.caPem, { mode: 0o644 })
     await writeAtomic(paths.addresses, addressesOf(plane), { mode: 0o600 })
     if (options.planeOnly === true) await servePlane(plane, paths, signal)
@@ -84,6 +84,7 @@ function pathsOf(root: string, landscape: string | undefined) {
     plane: join(root, 'plane'),
     identity: join(root, 'state', 'identity', 'current'),
     bindings: join(root, 'out', 'current', 'bindings'),
+    configuration: join(root, 'out', 'current', 'config'),
   }
 }
 
@@ -132,8 +133,10 @@ async function writeMissing(path: string, text: string): Promise<void> {
   if ((await readText(path)) === undefined) await writeAtomic(path, text)
 }
 
-function addressesOf({ tokenUrl, mtlsConnectorUrl, directorUrl, adminUrl }: Plane): string {
-  return `${JSON.stringify({ tokenUrl, mtlsConnectorUrl, directorUrl, adminUrl }, null, 2)}\n`
+function addressesOf(plane: Plane): string {
+  const { tokenUrl, mtlsConnectorUrl, directorUrl, runtimeDirectorUrl, adminUrl } = plane
+  const addresses = { tokenUrl, mtlsConnectorUrl, directorUrl, runtimeDirectorUrl, adminUrl }
+  return `${JSON.stringify(addresses, null, 2)}\n`
 }
 
 async function servePlane(plane: Plane, paths: Paths, signal: AbortSignal): Promise<void> {
@@ -141,6 +144,7 @@ async function servePlane(plane: Plane, paths: Paths, signal: AbortSignal): Prom
   note(`${paint('bold', 'The development control plane is up.')}
   Connector   ${plane.tokenUrl}
   Director    ${plane.directorUrl}
+  Runtime Director ${plane.runtimeDirectorUrl}
   admin       ${plane.adminUrl}
   landscape   ${shown(paths.landscape)}
   token       ${shown(paths.token)}   CA ${shown(paths.ca)}
@@ -157,6 +161,7 @@ async function serveBoth(plane: Plane, paths: Paths, signal: AbortSignal): Promi
   note(`${paint('bold', 'A development control plane and an agent beside it. Ctrl-C stops both.')}
   status page ${listen === undefined ? 'off' : paint('bold', `http://${listen.host}:${listen.port}/`)}
   bindings    ${shown(paths.bindings)}
+  config      ${shown(paths.configuration)}   what the Runtime Director has for it
   landscape   ${shown(paths.landscape)}   edit and save it, and watch
   agent.yaml  ${shown(paths.config)}
   admin       ${plane.adminUrl}   knobs to make things go wrong
@@ -185,7 +190,10 @@ async function writeToken(plane: Plane, paths: Paths): Promise<void> {
 
 /** A poll that is answered as ever, every few seconds: it would bury everything else. */
 function isPoll({ operations, status, knobs }: PlaneEvent): boolean {
-  return operations.includes('applications') && status === 200 && knobs.length === 0
+  const isAsEver =
+    (operations.includes('applications') && status === 200) ||
+    (operations.includes('fetch') && status === 304)
+  return isAsEver && knobs.length === 0
 }
 
 function eventText(event: PlaneEvent): string {

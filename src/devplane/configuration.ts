@@ -5,7 +5,12 @@ import type { Taken } from './knob-board.ts'
 import { newToken } from './token.ts'
 
 /** Where the plane answers. */
-export type PlaneUrls = { tokenUrl: string; mtlsConnectorUrl: string; directorUrl: string }
+export type PlaneUrls = {
+  tokenUrl: string
+  mtlsConnectorUrl: string
+  directorUrl: string
+  runtimeDirectorUrl: string
+}
 
 const CONSTANTS: SubjectConstants = {
   O: 'Org',

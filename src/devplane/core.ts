@@ -13,6 +13,9 @@ import type { PlaneStore } from './store.ts'
 
 export type Lifetimes = { token: Duration; certificate: Duration }
 
+/** The last report of a runtime. */
+export type RuntimeReport = { at: Instant; report: unknown }
+
 /** What all parts of one plane share. */
 export type PlaneCore = {
   readonly store: PlaneStore
@@ -22,6 +25,8 @@ export type PlaneCore = {
   readonly authorities: Authorities
   readonly lifetimes: Lifetimes
   readonly now: () => Instant
+  /** What runtimes told the Runtime Director last, by id. */
+  readonly reports: Map<string, RuntimeReport>
   /** Known once the servers listen. */
   urls: PlaneUrls
 }
@@ -30,12 +35,18 @@ export type PlaneCore = {
 export class LandscapeHolder {
   #given: Landscape
   #catalog: Catalog
+  #changed = new AbortController()
   readonly #store: PlaneStore
 
   constructor(given: Landscape, store: PlaneStore) {
     this.#given = given
     this.#store = store
     this.#catalog = catalogOf(this.#merged())
+  }
+
+  /** Aborted when another landscape is served. */
+  get changed(): AbortSignal {
+    return this.#changed.signal
   }
 
   get catalog(): Catalog {
@@ -51,6 +62,8 @@ export class LandscapeHolder {
   /** To be called when the overlay in the state has changed. */
   refresh(): void {
     this.#catalog = catalogOf(this.#merged())
+    this.#changed.abort()
+    this.#changed = new AbortController()
   }
 
   #merged(): Landscape {

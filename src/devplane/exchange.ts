@@ -5,11 +5,12 @@ import { readCall, scopesOf, type Call, type Port, type Service } from './call.t
 import { answerConnector } from './connector.ts'
 import { engineOf, type PlaneCore } from './core.ts'
 import { answerDirector } from './director.ts'
+import { closeConnection, send } from './deliver.ts'
 import type { PlaneEvent } from './events.ts'
-import type { Taken } from './knob-board.ts'
 import { isKnobName } from './knobs.ts'
 import { refusalOf } from './refusal.ts'
-import { part, reshape, spoiledBody } from './spoil.ts'
+import { answerRuntimeDirector, isForRuntimeDirector } from './runtime-director.ts'
+import { reshape } from './spoil.ts'
 
 /**
  * The way of a request through a plane: what it asks for, which knobs are turned for it, what stands in front of the
@@ -17,6 +18,8 @@ import { part, reshape, spoiledBody } from './spoil.ts'
  */
 export function handlerOf(port: Port, core: PlaneCore): Handler {
   return async (request, peer) => {
+    if (port === 'mtls' && isForRuntimeDirector(request))
+      return answerRuntimeDirector({ request, peer }, core)
     const service = serviceOf(port, request)
     if (service === undefined) return sendUnknown(core)
     const call = await receive({ port, service, request, peer }, core)
@@ -96,23 +99,6 @@ function serve(call: Call, core: PlaneCore): Promise<Answer> {
 function sendUnknown(core: PlaneCore): Response {
   const answer = unknownPath()
   return send({ ...answer, body: new TextEncoder().encode(answer.body) }, core, {})
-}
-
-type Encoded = Omit<Answer, 'body'> & { body: Uint8Array<ArrayBuffer> }
-
-function send(answer: Encoded, core: PlaneCore, knobs: Taken): Response {
-  const body = knobs.cut === undefined ? answer.body : part(answer.body, knobs.cut)
-  const headers = new Headers(answer.headers)
-  headers.set('content-type', answer.type)
-  headers.set('date', new Date(core.now() + (knobs.dateOffset ?? 0)).toUTCString())
-  const spoiled = spoiledBody(body, knobs)
-  if (spoiled === undefined) headers.set('content-length', String(body.length))
-  return new Response(spoiled ?? body, { status: answer.status, headers })
-}
-
-/** listen() closes the connection on it: nothing comes back, not even a status. */
-function closeConnection(): Response {
-  return Response.error()
 }
 
 function eventOf(request: Request, call: Call): Omit<PlaneEvent, 'sequence' | 'status' | 'bytes'> {

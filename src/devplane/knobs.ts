@@ -14,21 +14,31 @@ const OPERATIONS = [
   'application',
   'label',
   'instanceAuth',
+  'fetch',
+  'report',
   'other',
 ] as const
 
 export type Operation = (typeof OPERATIONS)[number]
 
 /** An operation, or all requests of a service, or all that come to one of the two ports. */
-export type Scope = Operation | 'connector' | 'director' | 'token' | 'mtls'
+export type Scope = Operation | 'connector' | 'director' | 'runtimeDirector' | 'token' | 'mtls'
 
-export const SCOPES: readonly Scope[] = [...OPERATIONS, 'connector', 'director', 'token', 'mtls']
+export const SCOPES: readonly Scope[] = [
+  ...OPERATIONS,
+  'connector',
+  'director',
+  'runtimeDirector',
+  'token',
+  'mtls',
+]
 
 /** The constant parts of the subject of client certificates. */
 export type SubjectConstants = { O: string; OU: string; L: string; ST: string; C: string }
 
 const TENANTS = ['existing', 'unknown'] as const
 const HOLLOWS = ['object', 'null', 'missing', 'field'] as const
+const FORMS = ['bare', 'list', 'resources', 'unknown', 'null', 'missing'] as const
 const SHIFTS = ['removed', 'added'] as const
 const CERTIFICATES = ['otherKey', 'otherCa', 'otherName', 'notPem', 'cut'] as const
 
@@ -70,6 +80,12 @@ export type KnobValues = {
   keyAlgorithm: string
   directorUrl: string
   connectorUrl: string
+  form: (typeof FORMS)[number]
+  otherRuntime: true
+  noEtag: true
+  noWait: true
+  noReports: true
+  keyOrder: true
   serverLifetime: Duration
   serverNames: string[]
 }
@@ -238,6 +254,20 @@ export const KNOBS: { readonly [K in KnobName]: KnobRow<KnobValues[K]> } = {
     '',
     'the URL of the Connector over mTLS that configuration names; empty is null',
   ),
+  form: row(
+    oneOf(FORMS),
+    'unknown',
+    'Runtime Director: data is one bare document (the first), a list, {resources: [...]}, something else, null, or missing',
+  ),
+  otherRuntime: row(flag, true, 'Runtime Director: the answer is for another runtime'),
+  noEtag: row(flag, true, 'Runtime Director: answers have no ETag, as in the proof of concept'),
+  noWait: row(flag, true, 'Runtime Director: nobody is kept waiting for a change'),
+  noReports: row(
+    flag,
+    true,
+    'Runtime Director: reports are an unknown path, as in the proof of concept',
+  ),
+  keyOrder: row(flag, true, 'Runtime Director: the keys of each answer are in another order'),
   serverLifetime: row(
     duration,
     -60_000,

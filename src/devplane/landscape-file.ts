@@ -12,6 +12,7 @@ import {
   type LandscapeApi,
   type LandscapeApplication,
   type LandscapeBundle,
+  type LandscapeConfiguration,
   type LandscapeDefinition,
   type LandscapeRuntime,
   type LandscapeSpec,
@@ -90,7 +91,7 @@ class LandscapeReader {
   }
 
   read(root: At['node']): Landscape {
-    const keys = ['tenant', 'otherTenants', 'runtimes', 'applications']
+    const keys = ['tenant', 'otherTenants', 'runtimes', 'applications', 'configurations']
     const get = this.#reader.section({ node: root, path: '' }, keys)
     const runtimes = this.#reader.list(get('runtimes'), (at) => this.#runtime(at))
     const others = get('otherTenants')
@@ -99,6 +100,17 @@ class LandscapeReader {
       otherTenants: others === undefined ? [OTHER_TENANT] : this.#reader.texts(others),
       runtimes: runtimes.length === 0 ? [defaultRuntime()] : runtimes,
       applications: this.#reader.list(get('applications'), (at) => this.#application(at)),
+      configurations: this.#reader.list(get('configurations'), (at) => this.#configuration(at)),
+    }
+  }
+
+  #configuration(at: At): LandscapeConfiguration {
+    const get = this.#reader.section(at, ['name', 'runtimes', 'resources'])
+    const runtimes = get('runtimes')
+    return {
+      name: this.#reader.required(get('name'), at, 'name'),
+      runtimes: runtimes === undefined ? undefined : this.#reader.texts(runtimes),
+      resources: this.#reader.list(get('resources'), ({ node }) => toJson(node)),
     }
   }
 

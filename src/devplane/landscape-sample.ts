@@ -15,6 +15,22 @@ runtimes:
     labels:
       runtimeType: vm
 
+# What the Runtime Director has, for the runtimes named or for all.
+configurations:
+  - name: logging
+    runtimes: [dev]
+    resources:
+      - apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: {name: logging}
+        spec:
+          type: bindings.http
+          version: v1
+          metadata:
+            - {name: url, value: https://logging.example/ingest}
+            - {name: securityTokenHeader, value: Authorization}
+            - {name: securityToken, value: sample-logging-token}
+
 applications:
   # OAuth client credentials; APIs and events.
   - name: Commerce Cloud

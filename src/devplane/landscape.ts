@@ -13,6 +13,8 @@ export type Landscape = {
   otherTenants: string[]
   runtimes: LandscapeRuntime[]
   applications: LandscapeApplication[]
+  /** What the Runtime Director has; missing: nothing for anybody. */
+  configurations?: LandscapeConfiguration[]
 }
 
 export type LandscapeRuntime = {
@@ -22,6 +24,15 @@ export type LandscapeRuntime = {
   formations: string[]
   /** As registered; `isNormalized: "true"` is added by the Director when it is missing. */
   labels: Record<string, unknown>
+}
+
+/** Documents for runtimes, as the Runtime Director gives them. */
+export type LandscapeConfiguration = {
+  name: string
+  /** Names or ids; missing: all. */
+  runtimes?: string[] | undefined
+  /** As they are: nobody looks at them here. */
+  resources: unknown[]
 }
 
 export type LandscapeApplication = {

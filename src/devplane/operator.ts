@@ -1,6 +1,6 @@
 import { AgentError } from '../model/problem.ts'
 import type { Instant } from '../model/time.ts'
-import type { PlaneCore } from './core.ts'
+import type { PlaneCore, RuntimeReport } from './core.ts'
 import { DirectorError, notFound } from './director-error.ts'
 import type { Landscape, LandscapeApplication, LandscapeRuntime } from './landscape.ts'
 import { normalizeName } from './names.ts'
@@ -18,6 +18,8 @@ export type RuntimeView = {
   connected?: Instant
   /** Of certificates that have not expired. */
   certificates: { fingerprint: string; notAfter: Instant; revoked: boolean }[]
+  /** What it told the Runtime Director last. */
+  report?: RuntimeReport
 }
 
 /** A new one-time token, as `requestOneTimeTokenForRuntime` gives it. Each makes a new system auth, so a new CN. */
@@ -80,9 +82,10 @@ function certificatesOf(
 
 /** All runtimes with what is known of them. */
 export function runtimesOf(core: PlaneCore): RuntimeView[] {
-  const { store, now } = core
+  const { store, now, reports } = core
   return core.landscape.catalog.landscape.runtimes.map((runtime) => {
     const record = recordOf(store, runtime.id, now())
+    const report = reports.get(runtime.id)
     return {
       id: runtime.id,
       name: runtime.name,
@@ -93,6 +96,7 @@ export function runtimesOf(core: PlaneCore): RuntimeView[] {
         notAfter,
         revoked: store.state.revoked.includes(fingerprint),
       })),
+      ...(report === undefined ? {} : { report }),
     }
   })
 }

@@ -47,6 +47,8 @@ export interface Plane {
   readonly tokenUrl: string
   readonly mtlsConnectorUrl: string
   readonly directorUrl: string
+  /** `configuration.url` of agent.yaml. */
+  readonly runtimeDirectorUrl: string
   readonly adminUrl: string
   /** Of the CA of both servers: `connector.ca` of agent.yaml. */
   readonly caPem: string
@@ -120,7 +122,8 @@ async function coreOf(options: PlaneOptions, given: Landscape): Promise<PlaneCor
     authorities: options.authorities ?? (await authoritiesOf(store)),
     lifetimes: { token: HOUR, certificate: 90 * DAY, ...options.lifetimes },
     now: options.now ?? (() => systemClock.now()),
-    urls: { tokenUrl: '', mtlsConnectorUrl: '', directorUrl: '' },
+    reports: new Map(),
+    urls: { tokenUrl: '', mtlsConnectorUrl: '', directorUrl: '', runtimeDirectorUrl: '' },
   }
 }
 

@@ -1,8 +1,15 @@
 import { emptyAnswer, htmlAnswer, proxyError, type Answer } from './answer.ts'
-import type { Call } from './call.ts'
+import type { Service } from './call.ts'
+import type { Taken } from './knob-board.ts'
 
 /** What stands in front of both services and may keep a request from them; nothing is spent, nothing is done. */
-export function refusalOf({ service, knobs }: Call): Answer | undefined {
+export function refusalOf({
+  service,
+  knobs,
+}: {
+  service: Service | 'runtimeDirector'
+  knobs: Taken
+}): Answer | undefined {
   const { tooMany, redirect, html, refuse } = knobs
   if (tooMany !== undefined) return tooManyRequests(tooMany)
   if (redirect !== undefined) {
@@ -14,6 +21,8 @@ export function refusalOf({ service, knobs }: Call): Answer | undefined {
   }
   if (refuse === undefined) return undefined
   if (refuse > 0) return emptyAnswer(refuse)
+  if (service === 'runtimeDirector')
+    return { status: 403, type: 'text/plain', body: 'not admitted\n' }
   // The Director itself says whom it does not know; director.ts does so for a caller that is not recognised.
   return service === 'connector' ? emptyAnswer(400) : undefined
 }

@@ -61,6 +61,7 @@ export class RunningPlane implements Plane, Administered {
       tokenUrl: `https://${name}:${token}/connector/graphql`,
       mtlsConnectorUrl: `https://${name}:${mtls}/connector/graphql`,
       directorUrl: `https://${name}:${mtls}/director/graphql`,
+      runtimeDirectorUrl: `https://${name}:${mtls}`,
     }
     this.core.store.change((state) => {
       state.ports = { token, mtls, admin: this.#admin?.port ?? 0 }
@@ -89,6 +90,10 @@ export class RunningPlane implements Plane, Administered {
 
   get directorUrl(): string {
     return this.core.urls.directorUrl
+  }
+
+  get runtimeDirectorUrl(): string {
+    return this.core.urls.runtimeDirectorUrl
   }
 
   get adminUrl(): string {

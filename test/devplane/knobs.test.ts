@@ -86,6 +86,23 @@ const elapsed = async (run: () => Promise<unknown>): Promise<number> => {
   return performance.now() - start
 }
 
+const DOCUMENTS = ['a', 'b'].map((name) => ({
+  apiVersion: 'dapr.io/v1alpha1',
+  kind: 'Component',
+  metadata: { name },
+}))
+const runtimeDirector = (init: RequestInit = {}, more = ''): Promise<Response> => {
+  plane.edit((draft) => {
+    draft.configurations ??= [{ name: 'all', resources: DOCUMENTS }]
+  })
+  return me.session.fetch(
+    `${plane.runtimeDirectorUrl}/runtimes/${plane.landscape.runtimes[0]!.id}${more}`,
+    init,
+  )
+}
+const configured = async (): Promise<{ id: string; data?: unknown }> =>
+  (await (await runtimeDirector()).json()) as { id: string; data?: unknown }
+
 /** What each knob does, proved. */
 const PROOFS: { [K in KnobName]: () => Promise<unknown> } = {
   delay: async () => {
@@ -376,6 +393,56 @@ const PROOFS: { [K in KnobName]: () => Promise<unknown> } = {
     await plane.set({ connectorUrl: true })
     expect((await configuration()).certificateSecuredConnectorURL).toBeNull()
   },
+  form: async () => {
+    await plane.set({ form: 'bare' })
+    expect((await configured()).data).toEqual(DOCUMENTS[0])
+    await plane.set({ form: 'resources' })
+    expect((await configured()).data).toEqual({ resources: DOCUMENTS })
+    await plane.set({ form: true })
+    expect((await configured()).data).toEqual({ documents: DOCUMENTS })
+    await plane.set({ form: 'missing' })
+    expect(await configured()).toEqual({ id: expect.any(String) })
+  },
+  otherRuntime: async () => {
+    const { id } = await configured()
+    await plane.set({ otherRuntime: true })
+    expect((await configured()).id).not.toBe(id)
+  },
+  noEtag: async () => {
+    expect((await runtimeDirector()).headers.get('etag')).toMatch(/^"[0-9a-f]{64}"$/)
+    await plane.set({ noEtag: true })
+    expect((await runtimeDirector()).headers.get('etag')).toBeNull()
+  },
+  noWait: async () => {
+    const etag = (await runtimeDirector()).headers.get('etag')!
+    const asked = (): Promise<Response> =>
+      runtimeDirector({ headers: { 'if-none-match': etag, prefer: 'wait=1' } })
+    expect(await elapsed(asked)).toBeGreaterThanOrEqual(950)
+    await plane.set({ noWait: true })
+    expect(await elapsed(asked)).toBeLessThan(900)
+    expect((await asked()).status).toBe(304)
+  },
+  noReports: async () => {
+    const report = (): Promise<Response> =>
+      runtimeDirector({ method: 'POST', body: '{}' }, '/report')
+    expect((await report()).status).toBe(204)
+    await plane.set({ noReports: true })
+    expect((await report()).status).toBe(404)
+  },
+  keyOrder: async () => {
+    const before = await runtimeDirector()
+    const first = await before.text()
+    await plane.set({ keyOrder: true })
+    const texts = new Set<string>()
+    for (let n = 0; n < 20; n++) {
+      const answer = await runtimeDirector()
+      const text = await answer.text()
+      expect(JSON.parse(text)).toEqual(JSON.parse(first))
+      expect(answer.headers.get('etag')).toBe(before.headers.get('etag'))
+      texts.add(text)
+    }
+    expect(texts.size).toBeGreaterThan(1)
+  },
   serverLifetime: async () => {
     await plane.set({ serverLifetime: true })
     expect(await failed(director())).toBe(true)
@@ -469,7 +536,7 @@ describe('KnobBoard', () => {
       [
         'Cannot turn knobs: unknown knob "delai", did you mean "delay"?',
         'delay: found "soon", want milliseconds, or a text such as 90s or -2h',
-        'tooMany.operation: want configuration | sign | revoke | viewer | runtime | applications | application | label | instanceAuth | other | connector | director | token | mtls',
+        'tooMany.operation: want configuration | sign | revoke | viewer | runtime | applications | application | label | instanceAuth | fetch | report | other | connector | director | runtimeDirector | token | mtls',
         'html: skip and count want whole numbers from 0 on',
         'subject: found {"X":"y"}, want an object of O, OU, L, ST, C',
         'scopes: found "all", want a list of texts',

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, expect } from 'bun:test'
-import { mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { DEV_CONFIG } from '../../src/cli/dev-config.ts'
 import type { Status } from '../../src/model/status.ts'
 import { freePort, inStep, temporaryDirectory } from './support/agent-home.ts'
 import { generations, readBindings } from './support/bindings.ts'
@@ -20,11 +19,13 @@ beforeAll(async () => {
   const port = await freePort()
   page = `http://127.0.0.1:${port}`
   // All as it comes, but for the port, which other tests on this machine may want.
-  mkdirSync(state)
-  writeFileSync(
-    join(state, 'agent.yaml'),
-    DEV_CONFIG.replace('127.0.0.1:8090', `127.0.0.1:${port}`),
-  )
+  const plane = start(['dev', '--plane-only'], { cwd: directory, log })
+  const config = join(state, 'agent.yaml')
+  await until('agent.yaml is there', () => existsSync(config))
+  plane.signal('SIGTERM')
+  await plane.exited
+  const text = readFileSync(config, 'utf8')
+  writeFileSync(config, text.replace('127.0.0.1:8090', `127.0.0.1:${port}`))
 }, SLOW)
 
 afterAll(() => dev?.signal('SIGKILL'))
@@ -59,6 +60,11 @@ run(
     const told = readFileSync(log, 'utf8')
     for (const hint of [page, 'out/current/bindings', 'landscape.yaml', 'agent.yaml', 'admin'])
       expect(told).toContain(hint)
+    expect(told).toContain('out/current/config')
+    expect(seen.configuration?.documents.map(({ name }) => name)).toEqual(['logging'])
+    expect(readFileSync(join(out, 'current/config/component/logging.yaml'), 'utf8')).toContain(
+      'value: "sample-logging-token"',
+    )
   },
   SLOW,
 )
@@ -73,6 +79,24 @@ run(
     await until('the password is there', () =>
       Object.values(readBindings(out)).some(({ password }) => password === 'edited-by-hand'),
     )
+  },
+  SLOW,
+)
+
+run(
+  'an edited configuration of the Runtime Director is on disk within seconds, and it is told of it',
+  async () => {
+    const file = join(state, 'landscape.yaml')
+    const text = readFileSync(file, 'utf8').replace('sample-logging-token', 'token-edited-by-hand')
+    writeFileSync(`${file}.new`, text)
+    renameSync(`${file}.new`, file)
+    await until('the token is there', () =>
+      readFileSync(join(out, 'current/config/component/logging.yaml'), 'utf8').includes(
+        'token-edited-by-hand',
+      ),
+    )
+    await until('it is told', () => readFileSync(log, 'utf8').includes('plane   report'))
+    expect(readFileSync(log, 'utf8')).not.toContain('token-edited-by-hand')
   },
   SLOW,
 )
