@@ -108,7 +108,11 @@ export function startReader(output: string): Reader {
   return {
     async end() {
       child.kill('SIGTERM')
-      return JSON.parse(await child.stdout.text()) as ReaderReport
+      const text = await child.stdout.text()
+      await child.exited
+      // It had not begun yet.
+      if (child.signalCode === 'SIGTERM') return { reads: 0, swaps: 0, torn: 0, problems: [] }
+      return JSON.parse(text) as ReaderReport
     },
     kill: () => child.kill('SIGKILL'),
   }
