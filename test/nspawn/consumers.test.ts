@@ -1,7 +1,8 @@
-/** Services that use bindings, as docs/systemd.md has them: each is told of its own changes, once, and of no other. */
+/** The units of docs/consume.md, as they are: each is told of its own changes, once, and of no other. */
 import { afterAll, beforeAll, describe, expect } from 'bun:test'
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { ROOT } from '../../scripts/repository.ts'
 import { SLOW, until } from '../e2e/support/program.ts'
 import { canBoot, FIRST_BOOT, onDebian } from './support/debian.ts'
 import { IN_STEP, OUTPUT, serviceInStep } from './support/host.ts'
@@ -9,98 +10,76 @@ import type { Host } from './support/host.ts'
 
 let host: Host
 
-/** Applications by number; each has a consumer of another kind. */
-const ENVIRONMENT = 0
-const CREDENTIAL = 1
-const ROOT_VARIABLE = 2
-const SLOW_COMMAND = 3
+/** Applications by number, in place of those that the page names; the last one is in nobody's pattern. */
+const CRM = 0
+const ERP = 1
+const OTHER = 2
 
-const changed = (index: number, command: string[]) => ({
-  bindings: [`ucl-mp-vm-app-${index}-orders-*`],
-  command,
-})
+const EXAMPLES = join(ROOT, 'deploy/systemd/examples')
+const units = readdirSync(EXAMPLES).filter((name) => name.endsWith('.service'))
 
-const reload = (unit: string): string[] => ['systemctl', 'try-reload-or-restart', unit]
+/**
+ * /usr/local/bin/orders: prints which passwords it finds in the way that its unit has, at its start and at SIGHUP. A
+ * password of the landscape is `begin vm app <application> <turn> xxx end`.
+ */
+const ORDERS = `#!/bin/sh
+passwords() {
+  if [ -n "$SERVICE_BINDING_ROOT" ]; then cat "$SERVICE_BINDING_ROOT"/*/password
+  elif [ -n "$CREDENTIALS_DIRECTORY" ]; then cat "$CREDENTIALS_DIRECTORY/orders_password"
+  elif [ -n "$VCAP_SERVICES_FILE_PATH" ]; then cat "$VCAP_SERVICES_FILE_PATH"
+  else env
+  fi
+}
+look() {
+  echo saw $(passwords | grep -o 'begin vm app [0-9]* [0-9]* x* end' | sed 's/begin vm app \\([0-9]*\\) \\([0-9]*\\) .*/\\1:\\2/' | sort)
+}
+trap look HUP
+look
+while :; do sleep 1 & wait $!; done
+`
 
 beforeAll(async () => {
   if (!canBoot) return
-  const files = {
-    kind: 'files',
-    directory: OUTPUT,
-    env: true,
-    onChange: [
-      changed(ENVIRONMENT, reload('environment.service')),
-      changed(CREDENTIAL, reload('credential.service')),
-      changed(ROOT_VARIABLE, reload('root-variable.service')),
-      changed(SLOW_COMMAND, [
-        'sh',
-        '-c',
-        'echo begun >>/var/log/slow; sleep 2; echo ended >>/var/log/slow',
-      ]),
-    ],
-  }
-  // Names of bindings, which units and commands need, come from the Director.
-  host = await serviceInStep({ targets: [{ ...files, onChange: [] }] }, 5)
-  await host.must('mkdir -p /var/log/consumers')
-  const current = `${OUTPUT}/current`
-  const variable = `${binding(ENVIRONMENT)}_PASSWORD`.replace(/[^A-Za-z0-9]/g, '_').toUpperCase()
-  consumer('environment', {
-    setting: `EnvironmentFile=${current}/env/${binding(ENVIRONMENT)}.env`,
-    password: `printf "%%s" "$$${variable}"`,
+  // What bindings are called, which units and commands name, comes from the Director.
+  const files = { kind: 'files', directory: OUTPUT }
+  host = await serviceInStep({ targets: [files] }, 3)
+  const name = readdirSync(host.path(`${OUTPUT}/current/bindings`)).find((one) =>
+    one.startsWith(`ucl-mp-vm-app-${CRM}-orders-`),
+  )
+  const here = (file: string): string =>
+    readFileSync(join(EXAMPLES, file), 'utf8')
+      .replaceAll('ucl-crm-orders-1a2b3c4d', name!)
+      .replaceAll('ucl-crm-*', `ucl-mp-vm-app-${CRM}-*`)
+      .replaceAll('ucl-erp-*', `ucl-mp-vm-app-${ERP}-*`)
+  for (const unit of units) writeFileSync(host.path(`/etc/systemd/system/${unit}`), here(unit))
+  writeFileSync(host.path('/usr/local/bin/orders'), ORDERS, { mode: 0o755 })
+  const { targets } = Bun.YAML.parse(here('agent.yaml')) as { targets: [{ onChange: object[] }] }
+  targets[0].onChange.push({
+    bindings: [`ucl-mp-vm-app-${OTHER}-*`],
+    command: ['sh', '-c', 'echo begun >>/var/log/slow; sleep 2; echo ended >>/var/log/slow'],
   })
-  consumer('credential', {
-    setting: `LoadCredential=binding:${current}/bindings/${binding(CREDENTIAL)}`,
-    password: 'cat "$$CREDENTIALS_DIRECTORY/binding_password"',
-  })
-  consumer('root-variable', {
-    setting: `Environment=SERVICE_BINDING_ROOT=${current}/bindings`,
-    password: `cat "$$SERVICE_BINDING_ROOT/${binding(ROOT_VARIABLE)}/password"`,
-  })
-  await host.must('systemctl daemon-reload; systemctl start environment credential root-variable')
-  host.configure({ targets: [files] })
-  await host.must('systemctl reload runtime-agent')
+  host.configure({ targets })
+  await host.must('agent install systemd; systemctl restart runtime-agent')
   await host.status(IN_STEP)
+  await host.must(`systemctl daemon-reload; systemctl enable --now ${units.join(' ')}`)
 }, FIRST_BOOT)
 
 afterAll(async () => {
   if (canBoot) await host.close()
 }, SLOW)
 
-/** Name of the binding that has a password. */
-function binding(index: number): string {
-  const all = readdirSync(host.path(`${OUTPUT}/current/bindings`))
-  const found = all.find((name) => name.startsWith(`ucl-mp-vm-app-${index}-orders-`))
-  if (found === undefined) throw new Error(`no binding of application ${index} in ${all.join(' ')}`)
-  return found
+/** All that the program of a unit has printed in this boot: what it saw, each time that it looked. */
+async function seen(unit: string): Promise<string[]> {
+  return (await host.must(`journalctl --no-pager --boot -o cat -t orders -u ${unit}`)).split('\n')
 }
 
-/** A service that notes the password that it finds when it starts, in a line of its own. */
-function consumer(
-  name: string,
-  { setting, password }: { setting: string; password: string },
-): void {
-  writeFileSync(
-    host.path(`/etc/systemd/system/${name}.service`),
-    `[Unit]
-Wants=runtime-agent-online.service
-After=runtime-agent-online.service
-[Service]
-${setting}
-ExecStart=/bin/sh -c '${password} >>/var/log/consumers/${name}; echo >>/var/log/consumers/${name}; exec sleep infinity'
-`,
-  )
+const all = async (): Promise<Record<string, string[]>> =>
+  Object.fromEntries(await Promise.all(units.map(async (unit) => [unit, await seen(unit)])))
+
+const slowSeen = (): string[] => {
+  const file = host.path('/var/log/slow')
+  return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : []
 }
-
-const lines = (file: string): string[] =>
-  existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : []
-
-/** What the passwords are that a consumer has found, one for each start: the turn of each. */
-const seen = (name: string): string[] =>
-  lines(host.path(`/var/log/consumers/${name}`)).map(
-    (line) => /^begin vm app \d (\d+) x+ end$/.exec(line)?.[1] ?? line,
-  )
-
-const slowSeen = (): string[] => lines(host.path('/var/log/slow'))
 
 const requests = (): string[] => readdirSync(host.path('/var/lib/runtime-agent/state/hooks'))
 
@@ -112,65 +91,83 @@ async function quiet(): Promise<void> {
   })
 }
 
-describe('a consumer', () => {
+/** Rotates the password of an application; how often each unit has looked since, until all is quiet again. */
+async function rotated(application: number, turn: number): Promise<Record<string, number>> {
+  const before = await all()
+  await host.rotate(turn, application)
+  await until('the one who is told of everything is told', async () =>
+    (await seen('vcap-services.service')).at(-1)!.includes(`${application}:${turn}`),
+  )
+  await quiet()
+  const after = await all()
+  const looks = units.map((unit) => [unit, after[unit]!.length - before[unit]!.length] as const)
+  return Object.fromEntries(looks)
+}
+
+const mainPid = async (unit: string): Promise<string> => (await host.show(unit, 'MainPID')).MainPID
+
+describe('the units of docs/consume.md', () => {
   onDebian(
-    'finds its binding at its start, as EnvironmentFile, as LoadCredential and under SERVICE_BINDING_ROOT',
+    'find their bindings at their start',
     async () => {
-      for (const name of ['environment', 'credential', 'root-variable'])
-        await until(`${name} has started`, () => seen(name).length > 0)
-      await quiet()
-      expect(seen('environment')).toEqual(['0'])
-      expect(seen('credential')).toEqual(['0'])
-      expect(seen('root-variable')).toEqual(['0'])
+      await until('all have started', async () =>
+        Object.values(await all()).every(([first]) => first !== ''),
+      )
+      expect(await all()).toEqual({
+        'binding-root.service': ['saw 0:0 1:0 2:0'],
+        'environment-file.service': ['saw 0:0'],
+        'load-credential.service': ['saw 0:0'],
+        'vcap-services.service': ['saw 0:0 1:0 2:0'],
+      })
     },
     SLOW,
   )
 
-  onDebian.each([
-    ['environment', ENVIRONMENT],
-    ['credential', CREDENTIAL],
-    ['root-variable', ROOT_VARIABLE],
-  ] as const)(
-    '%s is restarted once when its password is rotated, and no other is',
-    async (name, index) => {
-      const names = ['environment', 'credential', 'root-variable']
-      const before = Object.fromEntries(names.map((one) => [one, seen(one)]))
+  onDebian(
+    'are told once of a rotated password of theirs, by a restart, or by a reload where that is enough',
+    async () => {
+      const process = await mainPid('binding-root.service')
       const at = performance.now()
-      await host.rotate(7, index)
-      await until('it has the new one', () => seen(name).at(-1) === '7')
-      console.log(
-        `  ${name}: from the rotation to the restart ${(performance.now() - at).toFixed(0)} ms`,
-      )
-      await quiet()
-      // A further pass of the agent finds nothing to tell.
-      await host.rotate(1, 4)
-      await until('another application has changed', () =>
-        readFileSync(
-          join(host.path(`${OUTPUT}/current/bindings`), binding(4), 'password'),
-          'utf8',
-        ).includes('app 4 1 '),
-      )
-      await quiet()
-      for (const one of names)
-        expect(seen(one)).toEqual(one === name ? [...before[one]!, '7'] : before[one]!)
-      await host.rotate(2, 4)
+      expect(await rotated(CRM, 5)).toEqual({
+        'binding-root.service': 1,
+        'environment-file.service': 1,
+        'load-credential.service': 1,
+        'vcap-services.service': 1,
+      })
+      console.log(`  all were told ${(performance.now() - at).toFixed(0)} ms after the rotation`)
+      expect(await mainPid('binding-root.service')).toBe(process)
+      for (const [unit, lines] of Object.entries(await all()))
+        expect([unit, lines.at(-1)]).toEqual([unit, expect.stringContaining('0:5')])
     },
     SLOW,
   )
 
   onDebian(
-    'has the last password after a hail of rotations',
+    'are not told of what others read',
     async () => {
-      const before = seen('environment').length
-      for (let turn = 10; turn < 20; turn++) {
-        await host.rotate(turn, ENVIRONMENT)
+      const nobody = Object.fromEntries(units.map((unit) => [unit, 0]))
+      expect(await rotated(ERP, 6)).toEqual({
+        ...nobody,
+        'binding-root.service': 1,
+        'vcap-services.service': 1,
+      })
+      expect(await rotated(OTHER, 1)).toEqual({ ...nobody, 'vcap-services.service': 1 })
+    },
+    SLOW,
+  )
+
+  onDebian(
+    'have the last password after a hail of rotations',
+    async () => {
+      const before = (await seen('environment-file.service')).length
+      for (let turn = 10; turn < 19; turn++) {
+        await host.rotate(turn, CRM)
         await Bun.sleep(100)
       }
-      await until('it has the last one', () => seen('environment').at(-1) === '19')
-      await quiet()
-      const restarts = seen('environment').length - before
-      expect(restarts).toBeGreaterThan(0)
-      expect(restarts).toBeLessThanOrEqual(10)
+      await rotated(CRM, 19)
+      const after = await seen('environment-file.service')
+      expect(after.at(-1)).toBe('saw 0:19')
+      expect(after.length - before).toBeLessThanOrEqual(10)
     },
     SLOW,
   )
@@ -180,29 +177,31 @@ describe('a command of onChange', () => {
   onDebian(
     'runs again when it is killed with the one that runs it',
     async () => {
-      expect(slowSeen()).toEqual([])
-      await host.rotate(1, SLOW_COMMAND)
-      await until('it has begun', () => slowSeen().length === 1)
+      const before = slowSeen().length
+      await host.rotate(2, OTHER)
+      await until('it has begun', () => slowSeen().length > before)
       await host.must('systemctl kill --kill-whom=all --signal=KILL runtime-agent-hooks.service')
-      await until('it has ended', () => slowSeen().includes('ended'))
+      await until('it has ended', () => slowSeen().slice(before).includes('ended'))
       await quiet()
-      expect(slowSeen()).toEqual(['begun', 'begun', 'ended'])
+      expect(slowSeen().slice(before)).toEqual(['begun', 'begun', 'ended'])
     },
     SLOW,
   )
 
   onDebian(
-    'that was still to run when the machine went down runs at the next boot',
+    'that was still to run when the machine went down runs at the next boot, where all units come up again',
     async () => {
       const before = slowSeen().length
       await host.must('systemctl mask --runtime runtime-agent-hooks.service')
-      await host.rotate(2, SLOW_COMMAND)
-      await until('it is asked for', () => requests().length === 1)
+      await host.rotate(3, OTHER)
+      await until('it is asked for', () => requests().length > 0)
       await host.reboot()
       await until('it has run', () => slowSeen().slice(before).includes('ended'))
       await quiet()
       expect(slowSeen().slice(before)).toEqual(['begun', 'ended'])
       await host.status(IN_STEP)
+      expect((await seen('load-credential.service')).at(-1)).toBe('saw 0:19')
+      expect((await seen('binding-root.service')).at(-1)).toBe('saw 0:19 1:6 2:3')
     },
     SLOW,
   )
