@@ -32,7 +32,10 @@ export async function readCa(
   readers: ValueReaders,
 ): Promise<string[]> {
   if (source === undefined) return []
-  const pem = await resolveValue(source, readers)
+  const pem = await resolveValue(source, readers).catch((thrown: unknown) => {
+    const unreadable = thrown instanceof AgentError && thrown.code === 'disk_failed'
+    throw unreadable ? badCa(source, reasonOf(thrown)) : thrown
+  })
   if (pem === undefined) throw badCa(source, 'it is missing or empty')
   const blocks = splitPem(pem.reveal())
   if (blocks.length === 0) throw badCa(source, 'there is no PEM certificate in it')

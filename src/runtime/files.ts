@@ -47,9 +47,23 @@ export async function readText(path: string, limit?: number): Promise<string | u
   return textOf(await readBytes(path, limit))
 }
 
-/** As {@link readText}, also from what a shell gives as a file: `<(command)`, /dev/stdin. Waits for its end. */
+/**
+ * As {@link readText}, also from what a shell gives as a file: `<(command)`, /dev/stdin. Waits for its end. Not from a
+ * pipe that has a name: there may be no writer at the other end, and each reader gets another text.
+ */
 export async function readTextOrPipe(path: string, limit: number): Promise<string | undefined> {
-  return textOf(await onDiskIfThere('read', path, () => readOpened(path, limit)))
+  const read = async (): Promise<Uint8Array> => {
+    if (await isNamedPipe(path)) throw new Error('it is a named pipe')
+    return readOpened(path, limit)
+  }
+  return textOf(await onDiskIfThere('read', path, read))
+}
+
+/** One that a shell made has no place in the file system, though there is a path to it. */
+async function isNamedPipe(path: string): Promise<boolean> {
+  if (!(await fs.stat(path)).isFIFO()) return false
+  const place = await fs.realpath(path).catch(() => '')
+  return (await fs.lstat(place).catch(() => undefined))?.isFIFO() === true
 }
 
 function textOf(bytes: Uint8Array | undefined): string | undefined {

@@ -78,6 +78,9 @@ function load(files: string[]): string[] {
 
 function read(file: string): string {
   try {
+    // A pipe would hold up everything until somebody writes into it.
+    const stat = statSync(file)
+    if (!stat.isFile() && !stat.isDirectory()) throw new Error('it is no file')
     return readFileSync(file, 'utf8')
   } catch (thrown) {
     throw unreadable(file, errorReason(thrown))

@@ -1,5 +1,14 @@
 import { beforeAll, describe, expect } from 'bun:test'
-import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { openHome } from '../e2e/support/agent-home.ts'
 import type { AgentHome } from '../e2e/support/agent-home.ts'
 import { ensureExecutable, finish, onExecutable as run, SLOW } from '../e2e/support/program.ts'
@@ -34,6 +43,23 @@ describe('an agent.yaml that cannot be used ends with 2, before anything is touc
     const ended = await finish(['--config', 'conf'], { cwd: home.directory })
     expect(ended.code).toBe(2)
     expect(onlyMessage(ended)).toMatchObject({ code: 'config_invalid' })
+  })
+
+  run('it is a pipe, a device without end, or a symlink to itself', async () => {
+    const home = openHome({})
+    const at = home.path('agent.yaml')
+    for (const [make, why] of [
+      [() => void spawnSync('mkfifo', [at]), 'it is a named pipe'],
+      [() => symlinkSync('/dev/zero', at), 'larger than 2097152 bytes'],
+      [() => symlinkSync('agent.yaml', at), 'too many symbolic links encountered (ELOOP)'],
+    ] as const) {
+      rmSync(at)
+      make()
+      const ended = await home.run('run')
+      expect([ended.code, onlyMessage(ended)]).toMatchObject([2, { code: 'config_invalid' }])
+      expect(onlyMessage(ended).text).toContain(why)
+      expect(existsSync(home.path('state'))).toBe(false)
+    }
   })
 
   run('it is no YAML', async () => {
@@ -100,6 +126,11 @@ describe('an agent.yaml that cannot be used ends with 2, before anything is touc
     )
     const nonsense = await home.run('run')
     expect([nonsense.code, onlyMessage(nonsense)]).toMatchObject([2, { code: 'config_invalid' }])
+    rmSync(home.path('nowhere.pem'))
+    spawnSync('mkfifo', [home.path('nowhere.pem')])
+    const pipe = await home.run('run')
+    expect([pipe.code, onlyMessage(pipe)]).toMatchObject([2, { code: 'config_invalid' }])
+    expect(onlyMessage(pipe).text).toContain('it is no file')
     expect(existsSync(home.path('state'))).toBe(false)
   })
 
@@ -135,11 +166,13 @@ describe('a state directory that cannot be used ends with 1, and nothing is lost
     }
   })
 
-  run('it is a symlink that leads nowhere', async () => {
-    const home = openHome({})
-    symlinkSync('/nonexistent/place', home.path('state'))
-    const ended = await home.run('run')
-    expect([ended.code, onlyMessage(ended)]).toMatchObject([1, { code: 'state_unusable' }])
+  run('it is a symlink that leads nowhere, or to itself', async () => {
+    for (const target of ['/nonexistent/place', 'state']) {
+      const home = openHome({})
+      symlinkSync(target, home.path('state'))
+      const ended = await home.run('run')
+      expect([ended.code, onlyMessage(ended)]).toMatchObject([1, { code: 'state_unusable' }])
+    }
   })
 
   run('its lock, its key or its state is a directory', async () => {

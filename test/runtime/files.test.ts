@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { execFile, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { fileURLToPath } from 'node:url'
 import * as files from '../../src/runtime/files.ts'
 import { setUmask } from '../../src/runtime/process.ts'
 import { firstLine, killHard, startChild } from './children.ts'
@@ -61,11 +61,22 @@ describe('reading', () => {
     }
   })
 
-  test('reads a pipe to its end where a person may give one', async () => {
+  test('reads a pipe to its end where a shell gives one as a file', () => {
+    const source = fileURLToPath(new URL('../../src/runtime/files.ts', import.meta.url))
+    const script = `const { readTextOrPipe } = await import('${source}')
+      console.log(await readTextOrPipe('/dev/stdin', 100))`
+    const shell = '(printf te; sleep 0.1; printf xt) | "$0" -e "$1"'
+    const args = ['-c', shell, process.execPath, script]
+    expect(spawnSync('sh', args, { encoding: 'utf8' }).stdout).toBe('text\n')
+  })
+
+  test('refuses a pipe that has a name, as nobody may ever write into it', async () => {
     spawnSync('mkfifo', [at('pipe')])
-    const written = promisify(execFile)('sh', ['-c', 'printf text > "$0"', at('pipe')])
-    expect(await files.readTextOrPipe(at('pipe'), 100)).toBe('text')
-    await written
+    fs.symlinkSync(at('pipe'), at('link'))
+    for (const path of [at('pipe'), at('link')]) {
+      const error = await failure(files.readTextOrPipe(path, 100))
+      expect(error.message).toBe(`Cannot read ${path}: it is a named pipe`)
+    }
     expect(await files.readTextOrPipe(at('none'), 100)).toBeUndefined()
   })
 })

@@ -1,4 +1,5 @@
 import { afterEach, beforeAll, expect, test } from 'bun:test'
+import { spawnSync } from 'node:child_process'
 import { utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { splitPem } from '../../src/runtime/keys.ts'
@@ -46,4 +47,13 @@ test('a named bundle without certificates is a problem, not a reason to believe 
     'tls_untrusted',
     `Cannot read the trusted roots ${file}: there is no certificate in it`,
   ])
+})
+
+test('a named bundle that is a pipe is a problem, and nobody waits for its writer', async () => {
+  using directory = temporaryDirectory()
+  const file = join(directory.path, 'bundle.pem')
+  spawnSync('mkfifo', [file])
+  process.env['SSL_CERT_FILE'] = file
+  const error = await failure(Promise.resolve().then(systemRoots))
+  expect(error.message).toBe(`Cannot read the trusted roots ${file}: it is no file`)
 })
