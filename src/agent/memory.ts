@@ -104,6 +104,8 @@ export type SourceMemory = Due & {
   requests?: number
   /** What is known is confirmed: the next request may wait for something new. */
   listen?: true
+  /** The server has waited with its last answer: it can. */
+  waits?: true
 }
 
 export type TargetMemory = Due & {

@@ -28,7 +28,8 @@ export function recordConfiguration(
   noteRecovery(deps, SOURCE, before)
   memory.configuration = configuration
   noteUnsaved(deps, memory, outcome.unsaved)
-  const wait = pause(deps, settings, outcome, before.listen === true)
+  const waited = before.listen === true && outcome.took >= WAIT / 2
+  const wait = pause(deps, settings, outcome, before)
   memory.sources[SOURCE] = {
     ...succeeded(now + wait),
     lastAttempt: now,
@@ -36,6 +37,7 @@ export function recordConfiguration(
     requests: 1,
     // What has no name cannot be asked for "if it is another".
     ...(configuration.etag === undefined ? {} : { listen: true }),
+    ...(waited || (changed && before.waits === true) ? { waits: true } : {}),
   }
   if (changed) {
     noteChanged(deps, outcome)
@@ -48,15 +50,20 @@ export function recordConfiguration(
 /** After something new: more of it may follow at once, and each is a pass over the targets. */
 const AFTER_NEWS: Duration = 2 * SECOND
 
-/** Until the next request. A server that has waited is asked again at once, one that cannot is asked at the interval. */
+/**
+ * Until the next request. A server that has waited is asked again at once, one that cannot is asked at the interval. One
+ * that could and does not now is about to end, and another takes over: it is asked once more.
+ */
 function pause(
   deps: Deps,
   { interval }: ConfigurationDeps,
   { configuration, changed, took }: ConfigurationOutcome,
-  listened: boolean,
+  { listen, waits }: SourceMemory,
 ): Duration {
-  if (configuration.etag === undefined || (listened && !changed && took < WAIT / 2))
-    return interval * (0.9 + 0.2 * deps.random())
+  const soon = CUT_OFF * deps.random()
+  const quick = listen === true && !changed && took < WAIT / 2
+  if (quick && waits === true) return Math.min(interval, soon)
+  if (quick || configuration.etag === undefined) return interval * (0.9 + 0.2 * deps.random())
   return (changed ? AFTER_NEWS : 0) + SECOND * deps.random()
 }
 

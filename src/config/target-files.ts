@@ -9,13 +9,15 @@ const hook = section({
     v.pipe(
       v.array(
         matching(
-          'The name of a binding; * stands for any run of characters.',
-          /^[a-z0-9*-]{1,63}$/,
+          'The name of a binding, or of a document as in config/component/logging; * stands for any run of characters.',
+          /^[a-z0-9./*-]{1,253}$/,
           'the name of a binding, or a pattern such as ucl-crm-*',
         ),
         'a list of binding names',
       ),
-      v.description('Changes of which bindings run the command; * stands for any characters.'),
+      v.description(
+        'Changes of which bindings and documents run the command; * stands for any characters.',
+      ),
       v.examples([['ucl-crm-*']]),
       v.nonEmpty('at least one binding name'),
     ),

@@ -9,7 +9,11 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openSnapshotFile, openStateFile } from '../../src/agent/state-files.ts'
+import {
+  openConfigurationFile,
+  openSnapshotFile,
+  openStateFile,
+} from '../../src/agent/state-files.ts'
 import { openDiskStore } from '../../src/identity/disk.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { openFiles } from '../../src/targets/files.ts'
@@ -38,6 +42,7 @@ export class Disk implements Disposable {
       identity: openDiskStore({ directory }),
       snapshots: { ...openSnapshotFile(directory), ...counts },
       states: { ...openStateFile(directory), ...counts },
+      configurations: { ...openConfigurationFile(directory), ...counts },
     }
   }
 

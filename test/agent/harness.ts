@@ -1,6 +1,6 @@
 import { openCompass } from '../../src/agent/compass.ts'
 import type { CompassOptions } from '../../src/agent/compass.ts'
-import type { AgentSettings } from '../../src/agent/deps.ts'
+import type { AgentSettings, ConfigurationDeps } from '../../src/agent/deps.ts'
 import { runLoop } from '../../src/agent/loop.ts'
 import type { Asked, Ownership, TriggerOutcome } from '../../src/agent/ports.ts'
 import { createAuthorities } from '../../src/devplane/authority.ts'
@@ -53,6 +53,8 @@ export class World implements AsyncDisposable {
   readonly plane: Plane
   readonly clock: LoopClock
   readonly secrets = new Canaries()
+  /** The Runtime Director keeps nobody waiting: who listens is answered before time goes on. */
+  answersAtOnce = false
   #identity: Promise<Identity> | undefined
 
   private constructor(plane: Plane, clock: LoopClock) {
@@ -143,6 +145,8 @@ export type AgentOptions = {
   settings?: Partial<AgentSettings>
   ownership?: Ownership
   compass?: Partial<CompassOptions>
+  /** What stands in `configuration` of agent.yaml: the plane is its Runtime Director. */
+  configuration?: Partial<ConfigurationDeps>
   /** Makes RSA keys as the product does, instead of using a few in turn. */
   ownKeys?: boolean
   /** For jitter; half of what is possible when missing. */
@@ -163,6 +167,11 @@ const SETTINGS: AgentSettings = {
   },
   insecure: false,
 }
+
+/** What the tests let in. */
+const ALLOW = [
+  { apiVersion: 'dapr.io/v1alpha1', kind: 'Component', namespaces: ['apps'], names: ['*'] },
+]
 
 /** Real time in which something must be reported; only a test that fails waits for so long. */
 const PATIENCE = 15_000
@@ -213,11 +222,25 @@ export class TestAgent implements AsyncDisposable {
         store: world.secrets.watch(stores.identity),
         snapshots: stores.snapshots,
         states: stores.states,
+        ...(options.configuration === undefined
+          ? {}
+          : {
+              configuration: {
+                interval: MINUTE,
+                rules: { allow: ALLOW, secrets: ['*password', '*Token'] },
+                digest: 'rules',
+                store: stores.configurations,
+                ...options.configuration,
+              },
+            }),
         token: { read: () => this.#readToken() },
         compass: openCompass({
           ca: [world.plane.caPem],
           proxy: { except: ['*'] },
           insecureSkipVerify: false,
+          ...(options.configuration === undefined
+            ? {}
+            : { runtimeDirector: { url: world.plane.runtimeDirectorUrl, maxBytes: 64 * 1024 } }),
           version: 'test',
           now,
           ...options.compass,
@@ -252,7 +275,9 @@ export class TestAgent implements AsyncDisposable {
 
   #heard(status: Status, final: boolean): Promise<void> {
     this.statuses.push(status)
-    if (this.clock !== systemClock) this.world.clock.busy = status.running.length > 0
+    const { running, sources } = status
+    const asks = this.world.answersAtOnce && sources.some(({ listening }) => listening)
+    if (this.clock !== systemClock) this.world.clock.busy = running.length > 0 || asks
     this.#final ||= final
     const heard = this.#waiters.filter(({ holds }) => holds(status))
     this.#waiters = this.#waiters.filter((waiter) => !heard.includes(waiter))

@@ -3,7 +3,11 @@
  * the Lease, on a real API server. What each of them wrote is told by its audit log.
  */
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { openSnapshotSecrets, openStateSecret } from '../../src/agent/state-secrets.ts'
+import {
+  openConfigurationSecrets,
+  openSnapshotSecrets,
+  openStateSecret,
+} from '../../src/agent/state-secrets.ts'
 import {
   APPLICATIONS,
   LEASES,
@@ -119,6 +123,7 @@ async function replica(world: World, kube: Kube, pod: string, token?: string) {
       identity,
       snapshots: { ...snapshots, ...counts },
       states: { ...states, ...counts },
+      configurations: { ...openConfigurationSecrets(place), ...counts },
     },
     targets: [
       openKyma({

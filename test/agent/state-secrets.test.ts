@@ -2,9 +2,17 @@ import { describe, expect, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
 import { openSnapshotParts } from '../../src/agent/snapshot-parts.ts'
 import { initialState, type AgentState } from '../../src/agent/state.ts'
-import { openSnapshotSecrets, openStateSecret, stateRights } from '../../src/agent/state-secrets.ts'
+import {
+  openConfigurationSecrets,
+  openSnapshotSecrets,
+  openStateSecret,
+  stateRights,
+} from '../../src/agent/state-secrets.ts'
 import { SECRETS, type KubeObject } from '../../src/clients/kubernetes/api.ts'
 import type { Application } from '../../src/model/application.ts'
+import { digestConfiguration, type ConfigurationSnapshot } from '../../src/model/configuration.ts'
+import { isSame } from '../../src/model/equal.ts'
+import { Secret } from '../../src/model/secret.ts'
 import { digestSnapshot, markComplete, type Snapshot } from '../../src/model/snapshot.ts'
 import { textOfBase64, toBase64 } from '../../src/runtime/base64.ts'
 import { failure, FakeKubernetes } from '../fake-kubernetes.ts'
@@ -399,4 +407,55 @@ test('secrets of an application are in no message', async () => {
   await put('runtime-agent-snapshot-0', { part: toBase64('hunter2') })
   const { problem } = await openSnapshotSecrets(options).load()
   expect(JSON.stringify(problem)).not.toMatch(/hunter2|pass/)
+})
+
+describe('the configuration in Secrets', () => {
+  const configurationOf = (text: string): ConfigurationSnapshot => {
+    const kind = { apiVersion: 'v1', kind: 'ConfigMap' }
+    const document = { ...kind, data: { password: new Secret(text) } }
+    const id = 'core/ConfigMap//a'
+    const documents = markComplete([{ id, ...kind, name: 'a', document }])
+    const content = { runtimeId: RUNTIME, documents, refused: [], rules: 'r' }
+    return { ...content, fetchedAt: 1000, digest: digestConfiguration(content) }
+  }
+
+  test('is kept beside the snapshot, under names of its own, and read back as it was', async () => {
+    const { options, names } = scene()
+    await openSnapshotSecrets(options).save(first)
+    const store = openConfigurationSecrets(options)
+    expect(await store.load()).toEqual({})
+    for (const text of ['one', 'two', 'three'])
+      expect(await store.save(configurationOf(text))).toBeUndefined()
+    const { configuration } = await openConfigurationSecrets(options).load()
+    expect(isSame(configuration, configurationOf('three'))).toBe(true)
+    expect((await openSnapshotSecrets(options).load()).snapshot?.digest).toBe(first.digest)
+    expect(names()).toEqual([
+      'runtime-agent-configuration',
+      'runtime-agent-configuration-0',
+      'runtime-agent-snapshot',
+      'runtime-agent-snapshot-0',
+    ])
+  })
+
+  test('that does not fit into its four Secrets is in memory only, and a problem', async () => {
+    const { options, names } = scene()
+    const store = openConfigurationSecrets(options)
+    const large = configurationOf(Buffer.from(randomBytes(3_000_000)).toString('latin1'))
+    const problem = await store.save(large)
+    expect(problem?.code).toBe('snapshot_too_large')
+    expect(problem?.message).toContain('the configuration in 4 Secrets')
+    expect(names()).toEqual([])
+  })
+
+  test('that was damaged, or cannot be read, is a problem and none', async () => {
+    const { options, put, kubernetes } = scene()
+    await openConfigurationSecrets(options).save(configurationOf('hidden-text'))
+    await put('runtime-agent-configuration-0', { part: toBase64('x') })
+    const { configuration, problem } = await openConfigurationSecrets(options).load()
+    expect([configuration, problem?.code]).toEqual([undefined, 'snapshot_damaged'])
+    kubernetes.forbidden.add('get secrets/runtime-agent-configuration')
+    expect((await openConfigurationSecrets(options).load()).problem?.code).toBe(
+      'kubernetes_forbidden',
+    )
+  })
 })

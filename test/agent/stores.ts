@@ -1,9 +1,10 @@
-import type { SnapshotStore, StateStore } from '../../src/agent/ports.ts'
+import type { ConfigurationStore, SnapshotStore, StateStore } from '../../src/agent/ports.ts'
 import { decodeState, encodeState, initialState } from '../../src/agent/state.ts'
 import { openMemoryStore } from '../../src/identity/memory.ts'
 import type { IdentityStore } from '../../src/identity/store.ts'
 import type { Identity } from '../../src/model/identity.ts'
 import { AgentError } from '../../src/model/problem.ts'
+import { decodeConfiguration, encodeConfiguration } from '../../src/model/configuration-codec.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../src/model/snapshot-codec.ts'
 
 /** A store that keeps text as a file would, and counts. */
@@ -19,10 +20,16 @@ export type Stores = {
   identity: IdentityStore
   snapshots: SnapshotStore & Kept
   states: StateStore & Kept
+  configurations: ConfigurationStore & Kept
 }
 
 export function openStores(identity?: Identity): Stores {
-  return { identity: openMemoryStore(identity), snapshots: snapshotText(), states: stateText() }
+  return {
+    identity: openMemoryStore(identity),
+    snapshots: snapshotText(),
+    states: stateText(),
+    configurations: configurationText(),
+  }
 }
 
 function snapshotText(): Stores['snapshots'] {
@@ -35,6 +42,21 @@ function snapshotText(): Stores['snapshots'] {
     },
     async save(snapshot) {
       await keep(this, encodeSnapshot(snapshot))
+      return undefined
+    },
+  }
+}
+
+function configurationText(): Stores['configurations'] {
+  return {
+    text: undefined,
+    saves: 0,
+    failures: 0,
+    load() {
+      return Promise.resolve(this.text === undefined ? {} : decodeConfiguration(this.text))
+    },
+    async save(configuration) {
+      await keep(this, encodeConfiguration(configuration))
       return undefined
     },
   }

@@ -1,3 +1,4 @@
+import { MOST_CONFIGURATION_PARTS } from '../../src/agent/state-secrets.ts'
 import { describe, expect } from 'bun:test'
 import { packageJson } from '../../scripts/repository.ts'
 import { parseConfig } from '../../src/config/parse.ts'
@@ -116,11 +117,13 @@ describe.each(['standalone', 'sidecar'] as const)('agent.yaml of the overlay %s'
     })
     const names = rulesOf(state).flatMap((rule) => rule.resourceNames ?? [])
     // As many as the agent uses at most; a larger snapshot is a named problem.
-    const parts = Array.from({ length: 16 }, (_, index) => `runtime-agent-snapshot-${index}`)
+    const parts = numbered('runtime-agent-snapshot', 16)
+    const configuration = numbered('runtime-agent-configuration', MOST_CONFIGURATION_PARTS)
     expect(names.sort()).toEqual(
       [
         ...['runtime-agent', 'runtime-agent-identity', 'runtime-agent-state'],
         ...['runtime-agent-snapshot', ...parts],
+        ...['runtime-agent-configuration', ...configuration],
       ].sort(),
     )
     const token = named(objects, 'Role', 'runtime-agent-token')
@@ -209,3 +212,7 @@ describe('the overlay kyma-drop-in', () => {
     expect(agent.readinessProbe?.httpGet).toEqual({ path: '/healthz', port: 8090 })
   })
 })
+
+function numbered(name: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${name}-${index}`)
+}

@@ -59,9 +59,9 @@ async function rulesIn(call: Caller, namespace: string): Promise<string[]> {
     .sort()
 }
 
-/** The sixteen parts of a snapshot as one. */
+/** The parts of a snapshot as one, of a configuration too. */
 function shown(names: readonly string[]): string {
-  const short = names.map((name) => name.replace(/-snapshot-\d+$/, '-snapshot-N'))
+  const short = names.map((name) => name.replace(/-(snapshot|configuration)-\d+$/, '-$1-N'))
   return names.length === 0 ? '' : ` of ${[...new Set(short)].join(' ')}`
 }
 
@@ -70,8 +70,8 @@ const OWN = [
   'leases.coordination.k8s.io: get patch of runtime-agent',
   'secrets: create',
   'secrets: get list watch of runtime-agent-token',
-  'secrets: get patch delete of runtime-agent-snapshot-N',
-  'secrets: get patch of runtime-agent-identity runtime-agent-state runtime-agent-snapshot',
+  'secrets: get patch delete of runtime-agent-snapshot-N runtime-agent-configuration-N',
+  'secrets: get patch of runtime-agent-identity runtime-agent-state runtime-agent-snapshot runtime-agent-configuration',
 ]
 
 const CLUSTER = [

@@ -1,7 +1,7 @@
 import type { ApiDefinition, Application, Auth, Bundle } from '../../src/model/application.ts'
 import { Secret } from '../../src/model/secret.ts'
 import { markComplete } from '../../src/model/snapshot.ts'
-import type { Desired, Observed, ObservedObject } from '../../src/model/target.ts'
+import type { ConfigDocument, Desired, Observed, ObservedObject } from '../../src/model/target.ts'
 
 /** Small pieces of a landscape for tests; every part can be replaced. */
 
@@ -60,6 +60,35 @@ export function application(id: string, some: Partial<Application> = {}): Applic
 
 export function desired(applications: Application[]): Desired {
   return { runtimeId: RUNTIME, applications: markComplete(applications) }
+}
+
+/** A Component of Dapr with a secret in it, as acceptConfiguration() makes one. */
+export function document(
+  name: string,
+  value = 'secret',
+  { namespace }: { namespace?: string } = {},
+): ConfigDocument {
+  const kind = { apiVersion: 'dapr.io/v1alpha1', kind: 'Component' }
+  const place = namespace === undefined ? {} : { namespace }
+  const metadata = [
+    { name: 'url', value: 'https://logging.example' },
+    { name: 'password', value: new Secret(value) },
+  ]
+  return {
+    id: `dapr.io/Component/${namespace ?? ''}/${name}`,
+    ...kind,
+    ...place,
+    name,
+    document: {
+      ...kind,
+      metadata: { name, ...place },
+      spec: { type: 'bindings.http', version: 'v1', metadata },
+    },
+  }
+}
+
+export function documents(configuration: ConfigDocument[]): Desired {
+  return { runtimeId: RUNTIME, configuration: markComplete(configuration) }
 }
 
 /** `count` applications with `bundles` bundles of `apis` APIs each. */

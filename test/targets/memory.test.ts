@@ -1,8 +1,9 @@
 import type { ObservedObject } from '../../src/model/target.ts'
 import { openMemory } from '../../src/targets/memory.ts'
-import { targetContract } from './target.contract.ts'
+import { documentsContract } from './documents.contract.ts'
+import { targetContract, type Place } from './target.contract.ts'
 
-targetContract('memory', () => {
+function place(): Place {
   const target = openMemory('memory')
   return {
     open: () => target,
@@ -13,4 +14,7 @@ targetContract('memory', () => {
     },
     close: () => undefined,
   }
-})
+}
+
+targetContract('memory', place)
+documentsContract('memory', place)
