@@ -8,6 +8,7 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
+  copyFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -71,7 +72,9 @@ export function compile(bundles: readonly string[], outfile: string, platform: P
     })
     if (run.status !== 0)
       throw new Error(`Cannot compile ${basename(outfile)}: bun build failed\n${run.stderr}`)
-    renameSync(join(work, basename(outfile)), outfile)
+    // Twice, as what lies on another file system cannot be renamed to there.
+    copyFileSync(join(work, basename(outfile)), `${outfile}.new`)
+    renameSync(`${outfile}.new`, outfile)
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
