@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { hostPlatform } from '../../../scripts/executable.ts'
 import { release } from '../../../scripts/release.ts'
-import { ROOT } from '../../../scripts/repository.ts'
 import { seal, stampedInstaller } from '../../../scripts/seal.ts'
+import { temporaryDirectory } from '../../e2e/support/agent-home.ts'
 import { ensureExecutable, executable, finish } from '../../e2e/support/program.ts'
 
 export type Releases = {
@@ -16,7 +16,6 @@ export type Releases = {
   readonly first: string
   readonly next: string
   readonly broken: string
-  remove(): void
 }
 
 const FIRST = '1.0.0'
@@ -32,9 +31,7 @@ esac
 `
 
 export async function makeReleases(): Promise<Releases> {
-  const cache = join(ROOT, '.cache')
-  fs.mkdirSync(cache, { recursive: true })
-  const directory = fs.mkdtempSync(join(cache, 'releases-'))
+  const directory = temporaryDirectory()
   const pair = generateKeyPairSync('ed25519')
   const key = pair.privateKey.export({ type: 'pkcs8', format: 'pem' })
   const name = `agent-${hostPlatform!.name}`
@@ -58,7 +55,5 @@ export async function makeReleases(): Promise<Releases> {
   const next = /^runtime-agent (\S+)/.exec(said.out)?.[1] ?? ''
   make(next, `${name}.gz`, fs.readFileSync(executable()))
   make(BROKEN, `${name}.gz`, ENDS)
-  const remove = (): void => fs.rmSync(directory, { recursive: true, force: true })
-  process.once('exit', remove)
-  return { directory, first: FIRST, next, broken: BROKEN, remove }
+  return { directory, first: FIRST, next, broken: BROKEN }
 }
