@@ -214,9 +214,11 @@ function show(seen: Seen, plans: TargetPlan[]): void {
   }
   for (const { reason, hash } of held)
     note(`held: ${reason}; if it is meant: agent approve ${hash}`)
-  for (const found of [
+  const problems = [
     ...seen.problems,
     ...plans.flatMap(({ planned }) => planned.problems.map((p) => p.problem)),
-  ])
+  ]
+  // What is wrong with a document is told by each target that keeps what is there of it.
+  for (const found of new Map(problems.map((one) => [one.message, one])).values())
     printProblem(found)
 }

@@ -7,7 +7,16 @@ import type { Deletion, GuardConfig, GuardInput, GuardState } from '../../src/mo
 import { planChanges } from '../../src/model/plan.ts'
 import type { Desired, Observed, Rendered } from '../../src/model/target.ts'
 import { DAY, HOUR, MINUTE } from '../../src/model/time.ts'
-import { application, bundle, desired, numbers, observedOf, RUNTIME } from './samples.ts'
+import {
+  application,
+  bundle,
+  desired,
+  document,
+  documents,
+  numbers,
+  observedOf,
+  RUNTIME,
+} from './samples.ts'
 
 const now = Date.UTC(2026, 10, 21)
 const config: GuardConfig = {
@@ -291,3 +300,55 @@ describe('for any landscape', () => {
 function ownerOf(owner: Deletion['owner']): string {
   return owner.slice === 'applications' ? owner.application : owner.document
 }
+
+describe('documents of a Runtime Director', () => {
+  const owned = (count: number): Observed => ({
+    objects: new Map(
+      numbers(count).map((n) => {
+        const { id } = document(`d-${n}`)
+        const owner = { slice: 'configuration' as const, document: id }
+        return [`config/${id}`, { key: `config/${id}`, owner, name: `d-${n}`, digest: 'x' }]
+      }),
+    ),
+  })
+  const without = (observed: Observed, left: number, some: Partial<GuardInput> = {}) => {
+    const want = documents(numbers(left).map((n) => document(`d-${n}`)))
+    const kept = new Map([...observed.objects].slice(0, left))
+    const rendered = new Map([...kept].map(([key, object]) => [key, { ...object, content: 0 }]))
+    const deletions = planChanges({ objects: rendered, problems: [] }, observed, want).filter(
+      (change) => change.kind === 'delete',
+    )
+    const fetchedAt = { configuration: now }
+    return guard({ ...input(observed, want), deletions, fetchedAt, ...some })
+  }
+
+  test('are counted as applications are', () => {
+    expect(without(owned(6), 1).released).toHaveLength(5)
+    const { released, held } = without(owned(30), 20)
+    expect(released).toEqual([])
+    expect(held).toMatchObject([{ kind: 'mass', slice: 'configuration', documents: 10 }])
+    expect(held[0]!.reason).toContain('10 of 30 documents')
+  })
+
+  test('of which the last would go count the fetches of their own source', () => {
+    let state = initialGuardState
+    const at = (minutes: number, fetched: number) => {
+      const times = { applications: now + minutes * MINUTE, configuration: now + fetched * MINUTE }
+      const result = without(owned(2), 0, { state, now: now + minutes * MINUTE, fetchedAt: times })
+      state = result.state
+      return result.released.length
+    }
+    // The Director goes on, the Runtime Director is silent: nothing new agrees.
+    expect([at(0, 0), at(10, 0), at(20, 0), at(30, 0)]).toEqual([0, 0, 0, 0])
+    expect([at(31, 5), at(32, 12)]).toEqual([0, 2])
+  })
+
+  test('are not touched by a slice of applications that is known, nor the other way round', () => {
+    const observed = { objects: new Map([...owned(3).objects, ...observedOf(apps(3)).objects]) }
+    const deletions = deletionsOf(observed, desired([]))
+    expect(deletions.every(({ owner }) => owner.slice === 'applications')).toBe(true)
+    const { held, released } = guard({ ...input(observed, desired([])), deletions })
+    expect([held.length, released]).toEqual([1, []])
+    expect(held[0]).toMatchObject({ slice: 'applications', applications: 3 })
+  })
+})

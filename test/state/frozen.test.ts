@@ -13,6 +13,7 @@ import { decodeState, encodeState } from '../../src/agent/state.ts'
 import { openDigestKey } from '../../src/identity/digest-key.ts'
 import { openDiskStore } from '../../src/identity/disk.ts'
 import { decodePending, encodePending } from '../../src/identity/journal.ts'
+import { decodeConfiguration, encodeConfiguration } from '../../src/model/configuration-codec.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../src/model/snapshot-codec.ts'
 import { decodeManifest, encodeManifest } from '../../src/targets/files-manifest.ts'
 import { openHome } from '../e2e/support/agent-home.ts'
@@ -62,6 +63,21 @@ describe.each(readdirSync(FROZEN))('state of format %s', (version) => {
     expect(snapshot!.applications.length).toBe(2)
     expect(encodeSnapshot(snapshot!)).toBe(read('snapshot.json'))
     expect(decodeSnapshot(withMore(read('snapshot.json'))).snapshot).toEqual(snapshot)
+  })
+
+  test('the configuration is read, and written as it was, to the byte', () => {
+    const { configuration, problem } = decodeConfiguration(read('configuration.json'))
+    expect(problem).toBeUndefined()
+    expect(configuration!.documents.map(({ name }) => name)).toEqual(['logging', 'statestore'])
+    expect(configuration!.refused.map(({ keeps }) => keeps)).toEqual([
+      'everything',
+      { document: 'dapr.io/Component//twice' },
+      undefined,
+    ])
+    expect(encodeConfiguration(configuration!)).toBe(read('configuration.json'))
+    expect(decodeConfiguration(withMore(read('configuration.json'))).configuration).toEqual(
+      configuration,
+    )
   })
 
   test('the manifest of published files is read, and written as it was, to the byte', () => {
