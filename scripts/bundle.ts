@@ -1,6 +1,7 @@
 /**
  * src/main.ts and all that it imports as one file, dist/agent.mjs, for Bun, Deno 2 and Node 22.19 or later; beside it
- * dist/agent-kubernetes.mjs, what is taken of the Kubernetes library, which only agents with Kubernetes load.
+ * dist/agent-kubernetes.mjs, what is taken of the Kubernetes library, which only agents with Kubernetes load, and
+ * dist/agent-storage.mjs, kysely and pg, and dist/agent-servers.mjs, the commands of servers, which only those load.
  *
  * The same input gives the same bytes, wherever the clone is: undici asks for `__filename`, which `bun build --compile`
  * would replace by the absolute path of the bundle on the build machine, so that it is defined away here.
@@ -10,19 +11,29 @@ import type { Plugin } from 'esbuild'
 import { join } from 'node:path'
 import { ROOT } from './repository.ts'
 
-/** An entry point of the product; the executable is compiled from `agent`. */
-export type Entry = { name: string; source: string }
+/**
+ * An entry point of the product; the executable is compiled from `agent`. `plain`: as text and without bytecode, which
+ * costs five times its size, in executables; for what is loaded once by those few who need it.
+ */
+export type Entry = { name: string; source: string; plain?: true }
 
 /** The first is started; the others lie beside it and are loaded by it. */
 export const ENTRIES: readonly Entry[] = [
   { name: 'agent', source: 'src/main.ts' },
   { name: 'agent-kubernetes', source: 'src/clients/kubernetes/library.ts' },
+  { name: 'agent-storage', source: 'src/storage/library.ts', plain: true },
+  { name: 'agent-servers', source: 'src/cli/director-commands.ts', plain: true },
 ]
 
 // Packages that are CommonJS call `require` for Node's own modules, which an ES module does not have.
 const REQUIRE =
   "import { createRequire as __createRequire } from 'node:module'\n" +
   'const require = __createRequire(import.meta.url)'
+
+/** Bun puts into an executable what its first module imports as a file. */
+const PLAIN = ENTRIES.filter(({ plain }) => plain)
+  .map(({ name }) => `import './${name}.mjs' with { type: 'file' }\n`)
+  .join('')
 
 const UNDICI = /\/undici\/index\.js$/
 /** What only Node and Deno load: left out of executables, where it costs 3 MB of file and 2 MB of resident memory. */
@@ -68,6 +79,7 @@ export async function bundle(
   source: string,
   { outfile, version, onlyBun = false }: BundleOptions,
 ): Promise<string[]> {
+  const entry = ENTRIES.find((one) => one.source === source)
   const { metafile } = await build({
     entryPoints: [join(ROOT, source)],
     outfile,
@@ -76,15 +88,19 @@ export async function bundle(
     platform: 'node',
     format: 'esm',
     target: 'node22',
-    external: ['bun:*'],
+    // pg asks for both, and does without.
+    external: ['bun:*', 'pg-native', 'pg-cloudflare'],
     plugins: onlyBun ? [NOT_FOR_BUN, LEAN_KUBERNETES] : [LEAN_KUBERNETES],
     define: {
       AGENT_VERSION: JSON.stringify(version),
       AGENT_KUBERNETES: JSON.stringify('./agent-kubernetes.mjs'),
+      AGENT_STORAGE: JSON.stringify('./agent-storage.mjs'),
+      AGENT_SERVERS: JSON.stringify('./agent-servers.mjs'),
       __filename: 'undefined',
       __dirname: 'undefined',
     },
-    banner: { js: REQUIRE },
+    banner: { js: onlyBun && entry === ENTRIES[0] ? PLAIN + REQUIRE : REQUIRE },
+    minify: onlyBun && entry?.plain === true,
     legalComments: 'inline',
     logLevel: 'silent',
     metafile: true,

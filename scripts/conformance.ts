@@ -5,7 +5,8 @@
  * `N passed, N failed` as its last line. In its environment it finds AGENT_RUNTIME_COMMAND, the JSON of the command that
  * starts a script in this runtime (`[…, "dist/agent.mjs", "version"]`), AGENT_PEER_COMMAND, the same for another runtime,
  * and AGENT_BUNDLE, the path of dist/agent.mjs where the program is not the suite of src/runtime. The one on Kubernetes
- * finds AGENT_KUBECONFIG, that of a real API server, and is left out where none is built (npm run envtest).
+ * finds AGENT_KUBECONFIG, that of a real API server, and is left out where none is built (npm run envtest); the one on
+ * storage finds AGENT_POSTGRES, where PostgreSQL is installed.
  *
  * Deno and Node come from npm in exact versions, kept in .cache/conformance: in package.json their platform packages
  * would break the lock file.
@@ -14,6 +15,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startKube } from '../test/kube-server.ts'
+import { hasPostgres, startPostgres } from '../test/postgres-server.ts'
 import { build } from './build.ts'
 import { ENTRIES, bundle } from './bundle.ts'
 import { findEnvtest } from './envtest.ts'
@@ -64,6 +66,7 @@ for (const program of readdirSync(PROGRAMS)
   .filter((name) => name.endsWith('.ts'))
   .sort()) {
   if (program === 'kubernetes.ts') await runOnKubernetes(program)
+  else if (program === 'storage.ts') await runOnPostgres(program)
   else await runProgram(program, program === 'suite.ts' ? {} : await builtBundle())
 }
 const { passed, failed, skipped } = totals
@@ -103,15 +106,33 @@ async function runOnKubernetes(file: string): Promise<void> {
     leaveOut(file, 'there is no Kubernetes API (npm run envtest)')
     return
   }
-  const version = productVersion()
-  for (const { name, source } of ENTRIES.slice(1))
-    await bundle(source, { outfile: join(CACHE, `${name}.mjs`), version })
+  await bundleLibraries()
   const kube = await startKube()
   try {
     await runProgram(file, { AGENT_KUBECONFIG: kube.kubeconfig })
   } finally {
     await kube.stop()
   }
+}
+
+/** The storage of servers on both of its databases. */
+async function runOnPostgres(file: string): Promise<void> {
+  await bundleLibraries()
+  if (!hasPostgres) leaveOut(`PostgreSQL in ${file}`, 'it is not installed')
+  const postgres = hasPostgres ? await startPostgres() : undefined
+  try {
+    const url = postgres?.database().reveal()
+    await runProgram(file, url === undefined ? {} : { AGENT_POSTGRES: url })
+  } finally {
+    await postgres?.stop()
+  }
+}
+
+/** What programs load lies beside them. */
+async function bundleLibraries(): Promise<void> {
+  const version = productVersion()
+  for (const { name, source } of ENTRIES.slice(1))
+    await bundle(source, { outfile: join(CACHE, `${name}.mjs`), version })
 }
 
 async function runProgram(file: string, env: Record<string, string>): Promise<void> {

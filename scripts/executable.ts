@@ -18,6 +18,7 @@ import {
   rmSync,
 } from 'node:fs'
 import { basename, join } from 'node:path'
+import { ENTRIES } from './bundle.ts'
 import { bunPackage } from './platform.mjs'
 import { ROOT } from './repository.ts'
 
@@ -46,6 +47,7 @@ const FLAGS = [
   '--format=esm',
   '--minify',
   '--bytecode',
+  '--asset-naming=[name].[ext]',
   '--compile-jit-policy=1000000',
   '--no-compile-autoload-dotenv',
   '--no-compile-autoload-bunfig',
@@ -53,7 +55,7 @@ const FLAGS = [
 
 /**
  * Compiles `bundles` (absolute; the first is started) into `outfile` (absolute; replaced whole). The others lie beside the
- * first, as in dist: what is not loaded costs file size only. The bytes depend on the base names and on the contents only.
+ * first, as in dist: what is not loaded costs file size only, and of plain ones only their text. The bytes depend on the base names and on the contents only.
  * Throws an Error whose message says what cannot be done.
  */
 export function compile(bundles: readonly string[], outfile: string, platform: Platform): void {
@@ -62,7 +64,9 @@ export function compile(bundles: readonly string[], outfile: string, platform: P
   // Bun leaves its temporary file in the working directory, and a running executable must not be written to.
   const work = mkdtempSync(join(ROOT, '.cache', 'compile-'))
   try {
-    const names = bundles.map((bundle) => basename(bundle))
+    const plain = ENTRIES.flatMap((one) => (one.plain ? [`${one.name}.mjs`] : []))
+    // Those are imported by the first one.
+    const names = bundles.map((bundle) => basename(bundle)).filter((name) => !plain.includes(name))
     for (const bundle of bundles) cpSync(bundle, join(work, basename(bundle)))
     const args = [`--target=bun-${platform.name}`, `--compile-executable-path=${bun}`]
     const output = [`--outfile=${basename(outfile)}`, ...names]

@@ -7,6 +7,7 @@ import { registerPlan } from './cli/plan.ts'
 import { registerDev } from './cli/dev.ts'
 import { buildProgram, runProgram } from './cli/program.ts'
 import { registerRun } from './cli/run.ts'
+import { registerRuntimeDirector } from './cli/runtime-director.ts'
 import { registerSchema } from './cli/schema.ts'
 import { registerStatus } from './cli/status.ts'
 import { registerVersion } from './cli/version.ts'
@@ -21,6 +22,7 @@ const program = buildProgram([
   registerPlan,
   registerControl,
   registerInstall,
+  registerRuntimeDirector,
   registerHooks,
   registerSchema,
   registerVersion,

@@ -41,7 +41,12 @@ export function printProblem(problem: Problem): void {
   note(`agent: error: ${formatProblem(problem)}`)
 }
 
-const USAGE: ReadonlySet<Code> = new Set<Code>(['config_missing', 'config_invalid', 'usage'])
+const USAGE: ReadonlySet<Code> = new Set<Code>([
+  'config_missing',
+  'config_invalid',
+  'usage',
+  'desired_invalid',
+])
 
 /** The exit code for an error: what a script can act on. */
 function exitCodeOf(error: AgentError): number {

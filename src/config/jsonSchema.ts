@@ -1,5 +1,8 @@
 import type { JsonSchema } from '@valibot/to-json-schema'
 import { toJsonSchema } from '@valibot/to-json-schema'
+import type * as v from 'valibot'
+import { configurationFile, overlayFile, runtimeFile } from './desired.ts'
+import { directorSchema } from './director.ts'
 import { agentSchema } from './schema.ts'
 import { isMapping } from './section.ts'
 
@@ -9,6 +12,22 @@ const UNSTATED = ['check', 'transform', 'raw_transform']
 /** What agent.yaml may hold, as JSON Schema (draft-07), made from the one schema (schema.ts). */
 export function agentSchemaAsJson(): JsonSchema {
   return toJsonSchema(agentSchema('/'), { typeMode: 'input', ignoreActions: UNSTATED })
+}
+
+/** The same for director.yaml. */
+export function directorSchemaAsJson(): JsonSchema {
+  return toJsonSchema(directorSchema('/'), { typeMode: 'input', ignoreActions: UNSTATED })
+}
+
+/** The same for the files of the desired state, by where they are. */
+export function desiredSchemasAsJson(): Record<string, JsonSchema> {
+  const json = (schema: v.GenericSchema): JsonSchema =>
+    toJsonSchema(schema, { typeMode: 'input', ignoreActions: UNSTATED })
+  return {
+    'runtimes/ID.yaml': json(runtimeFile),
+    'configurations/NAME.yaml': json(configurationFile),
+    'overlays/NAME.yaml': json(overlayFile),
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { JsonSchema } from '@valibot/to-json-schema'
-import { agentSchemaAsJson } from './jsonSchema.ts'
+import { agentSchemaAsJson, desiredSchemasAsJson, directorSchemaAsJson } from './jsonSchema.ts'
 import { VALUE_TITLE } from './value.ts'
 
 /**
@@ -11,12 +11,30 @@ import { VALUE_TITLE } from './value.ts'
  * cannot differ.
  */
 export function agentReference(): string {
-  const root = agentSchemaAsJson()
+  return printReference(agentSchemaAsJson(), INTRODUCTION)
+}
+
+/**
+ * docs/reference/director-yaml.md in the same way, and the files of the desired state after it.
+ *
+ * @testing The test of the page prints it.
+ */
+export function directorReference(): string {
+  const files = Object.entries(desiredSchemasAsJson()).flatMap(([name, schema]) => [
+    heading(name),
+    table(sectionRows('', schema).map((row) => row.replace('| `.', '| `'))),
+  ])
+  return [printReference(directorSchemaAsJson(), DIRECTOR_INTRODUCTION), DESIRED, ...files].join(
+    '\n',
+  )
+}
+
+function printReference(root: JsonSchema, introduction: string): string {
   const parts = Object.entries(members(root))
   const single = parts.filter(([, schema]) => !hasRows(schema))
   const sections = parts.filter(([, schema]) => hasRows(schema))
   return [
-    INTRODUCTION,
+    introduction,
     heading('Top level'),
     table(single.flatMap(([key, schema]) => rowsOf(key, schema, root.required?.includes(key)))),
     ...sections.flatMap(([key, schema]) => partOf(key, schema)),
@@ -45,6 +63,30 @@ This page is printed from the schema in src/config; \`UPDATE_REFERENCE=1 bun tes
 - A length of time is made of whole numbers and units, the larger first: \`30s\`, \`3m\`, \`1h30m\`, \`1s500ms\`, \`2d\`.
 - A relative path is taken from the directory of agent.yaml.
 - The file may be 1 MiB large, holds one YAML 1.2 document, and no key twice. Aliases work, merge keys (\`<<\`) do not.
+`
+
+const DIRECTOR_INTRODUCTION = `# director.yaml
+
+The configuration of \`agent runtime-director\` ([how to](../runtime-director.md)). This page is printed from the schema in
+src/config; \`UPDATE_REFERENCE=1 bun test test/config\` prints it again.
+
+- Whatever is wrong is reported at once, with its place, and nothing is touched. The exit code is then 2.
+- Unknown keys are refused. \`\${NAME}\` in a value is replaced by that environment variable, which must be set.
+- Lengths of time and relative paths are as in [agent.yaml](agent-yaml.md).
+`
+
+const DESIRED = `# The desired state
+
+Files below \`directory\`, one for each runtime, configuration and overlay, named as they are called. \`\${…}\` in them is text
+like any other. What is wrong in any of them is reported at once, with its place, and then nothing is published.
+
+- A configuration or overlay is for a runtime when all keys of its \`match\` fit; of a list any one does.
+- A runtime gets the documents of its configurations in the order of their names, then each overlay merged over the
+  documents of the same apiVersion, kind and name (and namespace, where the patch has one), as RFC 7396 says: mappings member by
+  member, \`null\` removes, everything else is replaced whole.
+- \`{secretRef: NAME}\` stands for the text of the file NAME in \`secrets\`, in any place where a text may stand.
+- Refused: two documents of one kind, namespace and name for one runtime; a document of 60 KiB or more; a match that
+  names an id, group or label that no runtime has; a patch that fits nothing; a secret that is missing.
 `
 
 const VALUES = `Where a *value* is wanted, exactly one of these keys says where it comes from. It is read again and again, so that

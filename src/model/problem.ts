@@ -38,6 +38,12 @@ export const PROBLEMS = {
   ),
   interrupted: stop('nothing is half done: ask for it again, or let a running agent do it'),
   install_failed: stop('see what systemd says of it, then install again: what is right stays'),
+  storage_failed: retry(
+    'the database is in trouble; it is tried again, and what is published goes on',
+  ),
+  storage_outdated: stop(
+    'run the migrations: agent runtime-director migrate, with a database user who may change tables',
+  ),
   listen_failed: stop('choose another address in status.listen, or free the one that is taken'),
 
   // enrolment and identity
@@ -205,6 +211,20 @@ export const PROBLEMS = {
   ),
   configuration_unused: operator(
     'no target takes configuration: add one that does, or remove the section configuration',
+  ),
+
+  // the Runtime Director server
+  desired_invalid: stop(
+    'mend the places named; agent runtime-director publish --dry-run looks again and publishes nothing',
+  ),
+  version_unknown: operator('agent runtime-director status shows the versions that are kept'),
+  runtime_missing: operator('describe the runtime in runtimes/ of the desired state, and publish'),
+  identity_taken: operator(
+    'a certificate is for one runtime: take it from the other one first, with agent runtime-director admit RUNTIME CN --remove',
+  ),
+  rollout_idle: operator('agent runtime-director status shows the rollout'),
+  store_key_wrong: operator(
+    'restore the key file that store.key names: what was published cannot be read without it',
   ),
 
   // Kubernetes

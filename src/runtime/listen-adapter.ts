@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Watch } from './listen-limits.ts'
 import type { Handler, Peer } from './listen.ts'
 
 /*
@@ -11,18 +12,21 @@ import type { Handler, Peer } from './listen.ts'
 export function requestListener(
   handler: Handler,
   peerOf: (socket: Socket) => Peer,
+  watch?: Watch,
 ): RequestListener {
   return (incoming, outgoing) => {
-    void serve(handler, peerOf(incoming.socket), { incoming, outgoing })
+    watch?.asked(incoming, outgoing)
+    const answering = (): void => watch?.answering(incoming.socket)
+    void serve(handler, peerOf(incoming.socket), { incoming, outgoing, answering })
   }
 }
 
-type Exchange = { incoming: IncomingMessage; outgoing: ServerResponse }
+type Exchange = { incoming: IncomingMessage; outgoing: ServerResponse; answering: () => void }
 
 async function serve(
   handler: Handler,
   peer: Peer,
-  { incoming, outgoing }: Exchange,
+  { incoming, outgoing, answering }: Exchange,
 ): Promise<void> {
   const gone = new AbortController()
   outgoing.once('close', () => {
@@ -35,7 +39,9 @@ async function serve(
     return
   }
   try {
-    await answer(await handler(request, peer), incoming.method === 'HEAD', outgoing)
+    const response = await handler(request, peer)
+    answering()
+    await answer(response, incoming.method === 'HEAD', outgoing)
   } catch {
     // What was thrown may hold anything, so nothing of it is told. A body that has begun can only be cut.
     if (outgoing.headersSent) outgoing.destroy()

@@ -5,6 +5,7 @@ import process from 'node:process'
 import type { PeerCertificate as NodeCertificate, TLSSocket, TlsOptions } from 'node:tls'
 import { nameText, sha256Hex } from './keys.ts'
 import { requestListener } from './listen-adapter.ts'
+import { watchOver } from './listen-limits.ts'
 import type { Bind, ListenTls, Peer } from './listen.ts'
 import { runtimeName } from './process.ts'
 
@@ -14,11 +15,15 @@ import { runtimeName } from './process.ts'
  */
 
 /** Binds a server that can ask for client certificates. */
-export const bindNode: Bind = async (handler, at, settings) => {
-  const listener = requestListener(handler, peerOf)
+export const bindNode: Bind = async (handler, at, settings, limits) => {
+  const watch = limits && watchOver(limits)
+  const listener = requestListener(handler, peerOf, watch)
   const { plain, server } = settings ? secured(listener, settings) : unsecured(listener)
+  // What is told to clients: else they would believe in five seconds and connect anew for each request.
+  if (limits !== undefined) plain.keepAliveTimeout = limits.idle
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
+    if (watch?.opened(socket) === false) return
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
@@ -28,6 +33,7 @@ export const bindNode: Bind = async (handler, at, settings) => {
     port: address === null || typeof address === 'string' ? undefined : address.port,
     close: () =>
       new Promise((resolve) => {
+        watch?.close()
         server.close(() => resolve())
         plain.closeAllConnections()
         for (const socket of sockets) socket.destroy()
@@ -36,7 +42,10 @@ export const bindNode: Bind = async (handler, at, settings) => {
 }
 
 /** `server` listens; `plain` knows the connections that speak HTTP. Often they are one. */
-type Servers = { server: Server; plain: { closeAllConnections(): void } }
+type Servers = {
+  server: Server
+  plain: { closeAllConnections(): void; keepAliveTimeout: number }
+}
 
 function unsecured(listener: http.RequestListener): Servers {
   const server = process.getBuiltinModule('node:http').createServer(listener)

@@ -1,6 +1,7 @@
 import { AgentError } from '../model/problem.ts'
 import type { Secret } from '../model/secret.ts'
 import { errorCode } from './disk-error.ts'
+import type { ListenLimits } from './listen-limits.ts'
 import { claimSocket } from './listen-socket.ts'
 import { runtimeName } from './process.ts'
 
@@ -9,7 +10,7 @@ import { runtimeName } from './process.ts'
  *
  * - Bun.serve for whatever it can do: measured compiled and idle, it needs 3 MB, node:http under Bun 12 MB, with
  *   Hono's adapter 16 MB.
- * - node:http for Node and Deno, and everywhere for client certificates: Bun.serve does not show them.
+ * - node:http for Node and Deno, and everywhere for client certificates, which Bun.serve does not show, and for limits.
  */
 
 /** The client certificate of a connection, if one was asked for and given. */
@@ -65,33 +66,39 @@ export type Bind = (
   handler: Handler,
   at: { host: string; port: number } | { path: string },
   tls: ListenTls | undefined,
+  limits: ListenLimits | undefined,
 ) => Promise<Bound>
 
-/** Serves HTTP/1.1 at an address. Throws `listen_failed` when it is taken or not ours to take. */
+/** Serves HTTP/1.1 at an address. Throws `listen_failed` when it is taken or not ours to take. `limits`: for strangers. */
 export async function listen(
   handler: Handler,
   at: ListenAddress,
   tls?: ListenTls,
+  limits?: ListenLimits,
 ): Promise<Listener> {
-  const bind = await chooseBind(tls)
+  const bind = await chooseBind(tls, limits)
   try {
     if ('socket' in at) {
       const { socket, mode } = at
       let bound: Bound | undefined
       const remove = await claimSocket(socket, mode, async (path) => {
-        bound = await bind(handler, { path }, tls)
+        bound = await bind(handler, { path }, tls, limits)
       })
       return { socket, close: () => Promise.all([bound?.close(), remove()]).then(() => undefined) }
     }
-    const bound = await bind(handler, at, tls)
+    const bound = await bind(handler, at, tls, limits)
     return { host: at.host, port: bound.port ?? at.port, close: () => bound.close() }
   } catch (thrown) {
     throw listenError(at, thrown)
   }
 }
 
-async function chooseBind(tls: ListenTls | undefined): Promise<Bind> {
-  const simple = tls?.requestClientCertificate === undefined && tls?.minVersion === undefined
+async function chooseBind(
+  tls: ListenTls | undefined,
+  limits: ListenLimits | undefined,
+): Promise<Bind> {
+  const plain = tls?.requestClientCertificate === undefined && tls?.minVersion === undefined
+  const simple = plain && limits === undefined
   if (runtimeName === 'bun' && simple) return (await import('./listen-bun.ts')).bindBun
   return (await import('./listen-node.ts')).bindNode
 }

@@ -1,8 +1,8 @@
 import * as fs from 'node:fs/promises'
-import process from 'node:process'
 import type { DatabaseSync } from 'node:sqlite'
 import { AgentError } from '../model/problem.ts'
 import { errorCode, errorReason } from './disk-error.ts'
+import { loadSqlite } from './sqlite.ts'
 
 /*
  * The kernel holds the lock, so it is gone with the process, also after kill -9, and it holds across network namespaces
@@ -68,15 +68,4 @@ function isBusy(thrown: unknown): boolean {
   if (!(thrown instanceof Error)) return false
   if ('errcode' in thrown) return thrown.errcode === 5 || thrown.errcode === 6
   return /database (table )?is locked/.test(thrown.message)
-}
-
-/** Node 22 warns on stderr that this module is experimental; the warning is for developers, not for operators. */
-async function loadSqlite(): Promise<typeof import('node:sqlite')> {
-  const emitWarning = process.emitWarning.bind(process)
-  process.emitWarning = () => undefined
-  try {
-    return await import('node:sqlite')
-  } finally {
-    process.emitWarning = emitWarning
-  }
 }

@@ -87,3 +87,8 @@ function isPrivateGroup(gid: number): boolean {
   if (!user || group?.[0] !== user) return false
   return (group[3] ?? '').split(',').every((member) => member === '' || member === user)
 }
+
+/** Permission bits of what a path leads to. */
+export function fileMode(path: string): Promise<number> {
+  return onDisk('look at', path, async () => (await fs.stat(path)).mode & 0o777)
+}
