@@ -24,6 +24,7 @@ import { openKubernetes as openBindings } from '../targets/kubernetes.ts'
 import { openKyma } from '../targets/kyma.ts'
 import type { Target } from '../targets/target.ts'
 import { alsoByLease, keepInCluster } from './compose-cluster.ts'
+import { composeDapr } from './compose-dapr.ts'
 import { keepOnDisk } from './compose-disk.ts'
 import { hooksByRoot } from './compose-hooks.ts'
 import type { Keeping } from './keeping.ts'
@@ -131,7 +132,7 @@ function needsCluster({ identity, connector, targets, compassConnection }: Confi
     identity.store === 'secret' ||
     compassConnection !== undefined ||
     [connector.token, connector.ca].some((source) => source?.from === 'secret') ||
-    targets.some(({ kind }) => kind !== 'files')
+    targets.some(({ kind }) => kind !== 'files' && kind !== 'dapr')
   )
 }
 
@@ -261,6 +262,8 @@ function composeTarget(
     const root = hooksByRoot(config)
     return [openFiles({ config: target, agent, stateDirectory, digestKey, now, ...root })]
   }
+  if (target.kind === 'dapr')
+    return [composeDapr(target, { config, digestKey, readers: valueReaders(kubernetes) })]
   if (kubernetes === undefined) return []
   return target.kind === 'kyma'
     ? [openKyma({ config: target, kubernetes, digestKey })]

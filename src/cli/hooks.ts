@@ -8,6 +8,7 @@ import type { HeldDirectory } from '../runtime/held-directory.ts'
 import { resolve } from '../runtime/path.ts'
 import { setExitCode, workingDirectory } from '../runtime/process.ts'
 import { refuseRequests, runRequests } from '../targets/hook-helper.ts'
+import { hooksOfTarget } from '../targets/target-hooks.ts'
 import { loadConfig } from './load-config.ts'
 import type { LoadedConfig } from './load-config.ts'
 import { withExample } from './options.ts'
@@ -45,7 +46,7 @@ async function runHooks(options: HooksOptions): Promise<void> {
         outcomes,
         hooksOf: (name) => {
           const target = config.targets.find((one) => one.name === name)
-          return target?.kind === 'files' ? target.onChange : undefined
+          return target === undefined ? undefined : hooksOfTarget(target)
         },
         run: runCommand,
         write: (file, text) => writeAtomic(file, text, { mode: 0o644 }),

@@ -1,4 +1,4 @@
-import type { Config, FilesTargetConfig, ValueSource } from '../config/config.ts'
+import type { Config, ValueSource } from '../config/config.ts'
 import { AgentError } from '../model/problem.ts'
 import { dirname, join } from '../runtime/path.ts'
 import { HOOK_OUTCOMES, HOOKS, HOOKS_VARIABLE, hookUnits } from './systemd-hooks.ts'
@@ -148,27 +148,41 @@ function tmpfiles({ config, configFile }: ServiceInput): string {
     line('d', identity.directory, '0700', SERVICE, SERVICE),
     line('d', hookRequests(config), '0700', SERVICE, SERVICE),
     line('d', HOOK_OUTCOMES, '0755', 'root', 'root'),
-    ...filesTargets(config).map(({ directory, group = SERVICE }) =>
+    ...readPlaces(config).map(({ directory, group = SERVICE }) =>
       line('d', directory, '2750', SERVICE, group),
     ),
+    // Whose it is stays: the service may write there, too.
+    ...daprResources(config).map((path) => `a+ ${quoted(path)} - - - - u:${SERVICE}:rwx`),
     ...places.map((path) => line('d', path, '0750', 'root', SERVICE)),
     ...readable.map((path) => line('z', path, '0640', 'root', SERVICE)),
     '',
   ].join('\n')
 }
 
-function filesTargets({ targets }: Config): FilesTargetConfig[] {
-  return targets.filter((target) => target.kind === 'files')
+/** Directories of the agent's own that a group reads. */
+function readPlaces({ targets }: Config): ReadPlace[] {
+  return targets.flatMap((target): ReadPlace[] => {
+    if (target.kind === 'files') return [target]
+    return target.kind === 'dapr' ? [{ ...target, directory: target.secrets }] : []
+  })
+}
+
+type ReadPlace = { directory: string; group?: string }
+
+/** Directories of somebody else in which there is one file of ours. */
+function daprResources({ targets }: Config): string[] {
+  return targets.flatMap((target) => (target.kind === 'dapr' ? [target.resources] : []))
 }
 
 function readerGroups(config: Config): string[] {
-  const groups = filesTargets(config).flatMap(({ group }) => (group === undefined ? [] : [group]))
+  const groups = readPlaces(config).flatMap(({ group }) => (group === undefined ? [] : [group]))
   return [...new Set(groups)].sort()
 }
 
 function writable(config: Config): string[] {
   const own = `/var/lib/${SERVICE}`
-  const named = [config.identity.directory, ...filesTargets(config).map((one) => one.directory)]
+  const places = readPlaces(config).map(({ directory }) => directory)
+  const named = [config.identity.directory, ...places, ...daprResources(config)]
   const others = named.filter((path) => !`${path}/`.startsWith(`${own}/`))
   return [own, ...new Set(others)]
 }

@@ -14,6 +14,7 @@ export type TargetConfig = Config['targets'][number]
 export type FilesTargetConfig = Extract<TargetConfig, { kind: 'files' }>
 export type KymaTargetConfig = Extract<TargetConfig, { kind: 'kyma' }>
 export type KubernetesTargetConfig = Extract<TargetConfig, { kind: 'kubernetes' }>
+export type DaprTargetConfig = Extract<TargetConfig, { kind: 'dapr' }>
 export type HookConfig = FilesTargetConfig['onChange'][number]
 export type BindingTypeRule = FilesTargetConfig['types'][number]
 

@@ -2,6 +2,7 @@ import { clusterContradictions } from './contradictions-cluster.ts'
 import { absolute, isWithin } from './path.ts'
 import type { NodePath } from './problem.ts'
 import { isMapping } from './section.ts'
+import { DAPR_SECRETS } from './target-dapr.ts'
 
 /** Two settings that are fine alone and cannot be together; told at the place of the second. */
 export type Contradiction = { path: NodePath; message: string }
@@ -10,8 +11,8 @@ type Directory = { path: NodePath; directory: string; owner: string }
 
 const STATE_DIRECTORY = '/var/lib/runtime-agent/state'
 
-/** Keys of targets that name directories in which the agent alone writes and deletes. */
-const OWNED = ['directory']
+/** Keys of targets that name directories which nothing else of the agent may lie in. */
+const OWNED = ['directory', 'secrets', 'resources']
 
 /**
  * What single fields cannot show. Reads plain values, not the checked configuration, so that contradictions are named
@@ -65,9 +66,15 @@ function directories(
   }
   add(state, ['identity', 'directory'], 'the state directory')
   targets.forEach((target, index) => {
-    for (const key of OWNED) add(target[key], ['targets', index, key], `targets[${index}].${key}`)
+    for (const key of OWNED)
+      add(target[key] ?? missing(target, key), ['targets', index, key], `targets[${index}].${key}`)
   })
   return all
+}
+
+/** What a key that is not written stands for. */
+function missing({ kind }: Record<string, unknown>, key: string): unknown {
+  return kind === 'dapr' && key === 'secrets' ? DAPR_SECRETS : undefined
 }
 
 function overlaps(all: Directory[]): Contradiction[] {

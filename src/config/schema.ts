@@ -10,6 +10,7 @@ import { labelsSection } from './labels.ts'
 import { proxySection } from './proxy.ts'
 import { renewalSection } from './renewal.ts'
 import { section } from './section.ts'
+import { daprTarget } from './target-dapr.ts'
 import { filesTarget } from './target-files.ts'
 import { kubernetesTarget } from './target-kubernetes.ts'
 import { kymaTarget } from './target-kyma.ts'
@@ -18,7 +19,7 @@ import { valueSource } from './value.ts'
 
 /** Keys and kinds of design §7 that coming versions will know: refused with that reason. */
 const LATER_KEYS = ['broker']
-const LATER_KINDS = ['dapr', 'cloudfoundry']
+const LATER_KINDS = ['cloudfoundry']
 
 /**
  * All of agent.yaml: what may be written, what it means, and what it becomes. Types (config.ts), defaults, JSON Schema
@@ -77,14 +78,14 @@ export function agentSchema(base: string) {
 }
 
 function targetSchema(base: string) {
-  const kinds = [filesTarget(base), kymaTarget(), kubernetesTarget()] as const
+  const kinds = [filesTarget(base), kymaTarget(), kubernetesTarget(), daprTarget(base)] as const
   return v.variant('kind', kinds, ({ path: at, input }) =>
     at === undefined ? 'a target such as {kind: files, directory: out}' : wantKind(input),
   )
 }
 
 function wantKind(input: unknown): string {
-  return wantUnlessLater('files, kyma or kubernetes', input, LATER_KINDS)
+  return wantUnlessLater('files, kyma, kubernetes or dapr', input, LATER_KINDS)
 }
 
 const runtimeSection = v.pipe(

@@ -77,6 +77,11 @@ export function bindingTypes() {
   )
 }
 
+/** The name of a group of this machine. */
+export function groupName(about: string, examples: string[]) {
+  return matching(about, /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, 'the name of a group', examples)
+}
+
 /** Bindings as files below one directory (design §7, reference/vm.md). */
 export function filesTarget(base: string) {
   return section({
@@ -89,10 +94,8 @@ export function filesTarget(base: string) {
       ['/var/lib/runtime-agent/out'],
     ),
     group: v.exactOptional(
-      matching(
+      groupName(
         'Group of the readers: directories get mode 2750, files 0640. Missing: the group of the agent.',
-        /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/,
-        'the name of a group',
         ['apps'],
       ),
     ),

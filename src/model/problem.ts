@@ -250,6 +250,37 @@ export const PROBLEMS = {
   object_in_use: operator(
     'its application is gone, but something still refers to it: remove what refers; after a day it goes anyway',
   ),
+
+  // Dapr
+  dapr_unsupported: operator(
+    'Dapr cannot do this (see the message): use target files or kubernetes for this bundle, or change it in Compass',
+    'application',
+  ),
+  dapr_pipeline: operator(
+    'name the middleware in spec.httpPipeline.handlers of the Configuration of daprd, and its file in config of the target',
+  ),
+  dapr_middleware_named: operator(
+    'take the handler out of the pipeline and restart daprd: until then the middleware stays, as calls would go out without a token',
+  ),
+  document_refused: operator(
+    'correct the document in the Runtime Director, or what the target allows; what is there of it stays, the others are applied',
+  ),
+  dapr_resources_unfit: operator(
+    'mend or move away the file of somebody else that is named: with it daprd ends or hangs at the next change, so nothing is written',
+  ),
+  dapr_restarts: operator(
+    'move away what the message names: with it daprd restarts at each change of anything in its directory',
+  ),
+  dapr_rejected: operator(
+    'the sidecar did not take this version, so the one before is back; it is tried again when it changes: see the log of daprd',
+  ),
+  dapr_unreachable: retry(
+    'start daprd, or correct url of the sidecar: what is written is loaded when it starts, and looked at then',
+  ),
+  dapr_too_old: operator(
+    'update daprd to 1.18.2 or later, or set reload of the sidecar to sighup or command',
+  ),
+
   internal: retry('this is a defect of the agent: please report it with its line in the log'),
 } as const satisfies Record<string, Entry>
 

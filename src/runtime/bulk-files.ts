@@ -39,7 +39,7 @@ export interface BulkFiles {
   /** A file, or a directory with all that is in it. Nothing there is fine. */
   remove(path: string): void
   /** A single file, whole or not at all and synced, as writeAtomic. */
-  replace(path: string, data: string, as: Access): Promise<void>
+  replace(path: string, data: string, as: Access & { staging?: string }): Promise<void>
   /** Everything below `path` is on disk when this resolves. */
   sync(path: string): Promise<void>
   /** Points a symlink elsewhere in one step, and syncs its directory. */
@@ -69,8 +69,8 @@ export const bulkFiles: BulkFiles = {
   link: (existing, name) => on('link', name, () => tryLink(existing, name)),
   rename: (from, to) => on('rename', from, () => fs.renameSync(from, to)),
   remove: (path) => on('remove', path, () => fs.rmSync(path, { recursive: true, force: true })),
-  replace: (path, data, { mode, gid }) =>
-    writeAtomic(path, data, gid === undefined ? { mode } : { mode, gid }),
+  replace: (path, data, { gid, ...options }) =>
+    writeAtomic(path, data, gid === undefined ? options : { ...options, gid }),
   sync: syncFileSystem,
   swap: replaceSymlink,
   pause: () => new Promise((resolve) => setImmediate(resolve)),

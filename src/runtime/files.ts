@@ -33,6 +33,8 @@ export type WriteOptions = {
   /** Exact permission bits, whatever the umask is; never wider for a moment; 0600 when missing. */
   mode?: number
   gid?: number
+  /** Where the temp file is made, on the same file system; beside the file when missing. For a directory that is watched. */
+  staging?: string
 }
 
 const READ_LIMIT = 16 * 1024 * 1024
@@ -114,7 +116,7 @@ export async function writeAtomic(
   data: string | Uint8Array,
   options: WriteOptions = {},
 ): Promise<void> {
-  const temporary = temporaryName(path)
+  const temporary = temporaryName(path, options.staging)
   await onDisk('write', path, async () => {
     try {
       await create(temporary, data, { ...options, sync: true })
@@ -161,8 +163,8 @@ async function create(
   }
 }
 
-function temporaryName(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`)
+function temporaryName(path: string, directory = dirname(path)): string {
+  return join(directory, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`)
 }
 
 /** Removes the temp files that a killed process left in a directory. Only for the one owner of that directory. */
