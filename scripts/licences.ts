@@ -1,5 +1,5 @@
 /** LICENSES.txt of a release: our own licence, those of the packages inside with their texts, and that of Bun. */
-import { readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from './repository.ts'
 import type { Inside } from './sbom.ts'
@@ -28,9 +28,21 @@ function textOf({ path, name }: Inside): string {
     .filter((file) => /^(licen[cs]e|copying|(third.?party.?)?notice|copyright)/i.test(file))
     .filter((file) => !/\.(js|ts|json|html)$/.test(file))
     .sort()
-  if (!files.some((file) => /^(licen[cs]e|copying)/i.test(file)))
-    throw new Error(`Cannot tell the licence of ${name}: there is no licence text in ${path}`)
-  return files.map((file) => readFileSync(join(ROOT, path, file), 'utf8').trim()).join('\n\n')
+  const texts = files.map((file) => readFileSync(join(ROOT, path, file), 'utf8').trim())
+  if (!files.some((file) => /^(licen[cs]e|copying)/i.test(file))) {
+    const text = textInReadme(join(ROOT, path, 'README.md'))
+    if (text === undefined)
+      throw new Error(`Cannot tell the licence of ${name}: there is no licence text in ${path}`)
+    texts.unshift(text)
+  }
+  return texts.join('\n\n')
+}
+
+/** The last section of a README, when it is a licence with its whole text, and not only the name of one. */
+function textInReadme(file: string): string | undefined {
+  if (!existsSync(file)) return undefined
+  const section = /^#+ licen[cs]e$([^]*)/im.exec(readFileSync(file, 'utf8'))?.[1]?.trim() ?? ''
+  return /copyright \(c\)/i.test(section) && section.includes('WARRANTIES') ? section : undefined
 }
 
 /** Bun's own licence page, which its npm package leaves out and that of its types has; the texts that it refers to. */

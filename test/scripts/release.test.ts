@@ -212,6 +212,13 @@ describe('the licences', () => {
     expect(text).not.toContain(ROOT)
   })
 
+  test('stand in the README of a package that has them nowhere else', () => {
+    const packages = packagesOf({ here: ['node_modules/pg-types/index.js'] })
+    expect(licenceTexts(packages)).toMatch(
+      /\npg-types [^]*Copyright \(c\) 2014 Brian[^]*WARRANTIES/,
+    )
+  })
+
   test('are refused when a package has none', () => {
     const [real] = packagesOf({ here: ['node_modules/ky/distribution/index.js'] })
     const without: Inside = { ...real!, name: 'bun', path: 'node_modules/bun' }
