@@ -1,4 +1,5 @@
 import type { Report } from '../clients/runtime-director.ts'
+import { BACKOFF } from '../model/backoff.ts'
 import type { ConfigurationSnapshot, Refusal } from '../model/configuration.ts'
 import type { AgentError, Problem } from '../model/problem.ts'
 import { HOUR, SECOND } from '../model/time.ts'
@@ -124,7 +125,9 @@ export function recordConfigurationFailed(deps: Deps, memory: Memory, error: Age
     deps.log.debug(error.message, { part: SOURCE, code: error.code })
     return
   }
-  const after = { ...before, ...retryLater(deps, before, error), lastAttempt: now }
+  // Who admits a runtime, or mends a document, sees what comes of it within the interval.
+  const cap = Math.min(BACKOFF.cap, Math.max(CUT_OFF, deps.configuration?.interval ?? 0))
+  const after = { ...before, ...retryLater(deps, before, error, cap), lastAttempt: now }
   memory.sources[SOURCE] = after
   noteFailure(deps, memory, SOURCE, { before, after, error })
 }
