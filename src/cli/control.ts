@@ -194,7 +194,7 @@ function codeOf(problems: Problem[], refused: boolean): number {
   return single ? EXIT.partly : person ? EXIT.person : EXIT.failed
 }
 
-/** Problems of single applications, or deletions that wait for time only: everything else was done. */
+/** Problems of single applications or documents, or deletions that wait for time only: everything else was done. */
 const PARTLY: ReadonlySet<string> = new Set([
   'deletions_waiting',
   'application_invalid',
@@ -202,8 +202,16 @@ const PARTLY: ReadonlySet<string> = new Set([
   'value_suspect',
   'credentials_unsupported',
   'credentials_missing',
+  'configuration_refused',
+  'configuration_malformed',
   'hook_failed',
 ])
 
 /** Problems of what is deployed, which a new identity does not change. */
-const OF_TARGETS: ReadonlySet<string> = new Set([...PARTLY, 'deletions_held', 'credentials_held'])
+const OF_TARGETS: ReadonlySet<string> = new Set([
+  ...PARTLY,
+  'deletions_held',
+  'credentials_held',
+  'configuration_too_large',
+  'configuration_unused',
+])

@@ -6,7 +6,7 @@ import { readText, writeAtomic } from '../runtime/files.ts'
 import type { Log } from '../runtime/log.ts'
 import { join } from '../runtime/path.ts'
 
-/** Members of a status that only tell the time. */
+/** Members of a status that only tell the time, or come and go with it. */
 const TIMES = new Set([
   'at',
   'nextAt',
@@ -17,6 +17,8 @@ const TIMES = new Set([
   'state',
   'why',
   'running',
+  'fetchedAt',
+  'listening',
 ])
 
 /** What has been going on for longer may never end: then the file must not stay as it was before. */
@@ -48,9 +50,15 @@ export function statusFile(directory: string, log: Log): Reporter {
 }
 
 /** All but the times. Without a replacer, which would be called for every member of 200 applications in each tick. */
-function contentOf({ identity, sources, targets, ...rest }: Status): string {
-  const parts = { sources: sources.map(timeless), targets: targets.map(timeless) }
-  return JSON.stringify({ ...timeless(rest), identity: timeless(identity ?? {}), ...parts })
+function contentOf({ identity, sources, targets, configuration, ...rest }: Status): string {
+  const { reported, ...documents } = configuration ?? {}
+  const parts = {
+    identity: timeless(identity ?? {}),
+    sources: sources.map(timeless),
+    targets: targets.map(timeless),
+    configuration: { ...timeless(documents), reported: timeless(reported ?? {}) },
+  }
+  return JSON.stringify({ ...timeless(rest), ...parts })
 }
 
 function timeless(part: object): object {

@@ -4,6 +4,8 @@ import { HOUR, MINUTE, SECOND } from '../../src/model/time.ts'
 import type { KnobSettings } from '../../src/devplane/knob-board.ts'
 import type { Landscape } from '../../src/devplane/landscape.ts'
 import { makeLandscape } from '../../src/devplane/landscape-generator.ts'
+import { openLog } from '../../src/runtime/log.ts'
+import { statusFile } from '../../src/server/status-file.ts'
 import { openMemory } from '../../src/targets/memory.ts'
 import type { MemoryTarget } from '../../src/targets/memory.ts'
 import { Disk } from './disk.ts'
@@ -46,6 +48,8 @@ afterAll(() => world[Symbol.asyncDispose]())
 function configure(...resources: unknown[]): void {
   world.edit((draft) => (draft.configurations = [{ name: 'all', resources }]))
 }
+
+const silent = openLog({ level: 'error', format: 'json', write: () => undefined })
 
 /** An agent that is enrolled and in step, and does not keep the Runtime Director waiting unless it says so. */
 async function inStep(options: AgentOptions = {}): Promise<TestAgent> {
@@ -166,6 +170,7 @@ describe('what did not change', () => {
         targets: [disk.target()],
         configuration: { interval: SECOND },
         settings: { interval: HOUR },
+        reporters: [statusFile(disk.statePath(), silent)],
       })
       await world.clock.advance(2 * SECOND)
       const [before, mark] = [disk.traces(), world.mark()]

@@ -2,7 +2,7 @@ import { openCompass } from '../../src/agent/compass.ts'
 import type { CompassOptions } from '../../src/agent/compass.ts'
 import type { AgentSettings, ConfigurationDeps } from '../../src/agent/deps.ts'
 import { runLoop } from '../../src/agent/loop.ts'
-import type { Asked, Ownership, TriggerOutcome } from '../../src/agent/ports.ts'
+import type { Asked, Ownership, Reporter, TriggerOutcome } from '../../src/agent/ports.ts'
 import { createAuthorities } from '../../src/devplane/authority.ts'
 import type { Landscape } from '../../src/devplane/landscape.ts'
 import { openPlane } from '../../src/devplane/plane.ts'
@@ -149,6 +149,7 @@ export type AgentOptions = {
   configuration?: Partial<ConfigurationDeps>
   /** Makes RSA keys as the product does, instead of using a few in turn. */
   ownKeys?: boolean
+  reporters?: Reporter[]
   /** For jitter; half of what is possible when missing. */
   random?: () => number
 }
@@ -246,7 +247,10 @@ export class TestAgent implements AsyncDisposable {
           ...options.compass,
         }),
         targets,
-        reporters: [{ report: (status, final) => this.#heard(status, final) }],
+        reporters: [
+          ...(options.reporters ?? []),
+          { report: (status, final) => this.#heard(status, final) },
+        ],
         triggers: this.#queue,
         ownership: options.ownership ?? {
           acquire: () =>
