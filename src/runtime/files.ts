@@ -109,11 +109,11 @@ async function readAll(file: FileHandle, limit: number, path: string): Promise<U
 
 /**
  * Replaces a file whole or not at all: temp file beside it, fsync, rename, fsync of the directory. Leaves no temp file
- * behind when it fails; what a killed process left is for {@link removeTemporary}.
+ * behind when it fails; what a killed process left is for {@link removeTemporary}. A large text comes in pieces.
  */
 export async function writeAtomic(
   path: string,
-  data: string | Uint8Array,
+  data: string | Uint8Array | Iterable<string>,
   options: WriteOptions = {},
 ): Promise<void> {
   const temporary = temporaryName(path, options.staging)
@@ -147,12 +147,14 @@ export function writeNew(
 
 async function create(
   path: string,
-  data: string | Uint8Array,
+  data: string | Uint8Array | Iterable<string>,
   { mode = 0o600, gid, sync }: WriteOptions & { sync?: boolean },
 ): Promise<void> {
   const file = await fs.open(path, 'wx', mode & 0o600)
   try {
-    await file.writeFile(data)
+    const whole = typeof data === 'string' || data instanceof Uint8Array
+    // Each goes on where the one before ended.
+    for (const piece of whole ? [data] : data) await file.writeFile(piece)
     const { uid, gid: given } = await file.stat()
     // A sandbox may forbid even what changes nothing.
     if (gid !== undefined && gid !== given) await file.chown(uid, gid)
@@ -299,4 +301,4 @@ export function rename(from: string, to: string): Promise<void> {
 }
 
 export { syncFileSystem } from './sync.ts'
-export { groupId, isWritableByOthers, realPath, userId } from './owner.ts'
+export { groupId, isWritableByOthers, ownerOf, realPath, userId } from './owner.ts'

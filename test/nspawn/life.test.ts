@@ -84,6 +84,17 @@ describe('the first start', () => {
   )
 
   onDebian(
+    'root sees what it does and would do, and leaves nothing of root behind',
+    async () => {
+      const config = '--config /etc/runtime-agent/agent.yaml'
+      expect(await host.must(`agent status ${config}`)).toContain('idle: nothing is due  (running)')
+      expect(await host.must(`agent plan ${config}`)).toContain('nothing to change')
+      expect(await host.must('find /var/lib/runtime-agent -user root')).toBe('')
+    },
+    SLOW,
+  )
+
+  onDebian(
     'systemd knows it as ready, watched, and enabled, and has nothing to complain about',
     async () => {
       const shown = ['Type', 'ActiveState', 'WatchdogUSec', 'UnitFileState', 'NRestarts'] as const

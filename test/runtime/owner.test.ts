@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { groupId, isWritableByOthers, userId } from '../../src/runtime/owner.ts'
+import { groupId, isWritableByOthers, ownerOf, userId } from '../../src/runtime/owner.ts'
 import { skipUnless } from '../skip.ts'
 import { temporaryDirectory } from './directory.ts'
 
@@ -51,6 +51,7 @@ describe('a path', () => {
     fs.mkdirSync(at('given'))
     fs.chownSync(at('given'), 65534, 65534)
     expect(await isWritableByOthers(at('given'))).toBe(at('given'))
+    expect(await isWritableByOthers(at('given'), await ownerOf(at('given')))).toBeUndefined()
     fs.mkdirSync(at('grouped'))
     fs.chownSync(at('grouped'), 0, 65534)
     fs.chmodSync(at('grouped'), 0o2770)
