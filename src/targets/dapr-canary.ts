@@ -29,7 +29,10 @@ export async function mayRead(
   input: CanaryInput,
 ): Promise<{ proved: boolean; unreadable?: Problem }> {
   const { write, seen, staged, before, clock, signal } = input
-  const readers = input.readers.filter(({ sidecar }) => before.has(sidecar.name))
+  const readers = input.readers.filter(
+    // One that has to be started anew would be for nothing but this.
+    ({ sidecar, reload }) => reload === 'hot' && before.has(sidecar.name),
+  )
   if (readers.length === 0 || staged.secretsFile === undefined) return { proved: false }
   const rules = { ...write.rules, store: `${write.rules.store}-check` }
   const canary = yamlOf(storeDocument(staged.secretsFile, rules))

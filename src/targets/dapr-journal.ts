@@ -1,7 +1,7 @@
 import { arrayOf, asBoolean, asNumber, asObject, asString } from '../model/decode.ts'
 import { Malformed, optional, recordOf } from '../model/decode.ts'
 import { isSame } from '../model/equal.ts'
-import { readText, writeAtomic } from '../runtime/files.ts'
+import type { BulkFiles } from '../runtime/bulk-files.ts'
 
 /** What was written and is not known to be taken by every sidecar yet. */
 export type PendingWrite = {
@@ -33,23 +33,24 @@ export type DaprMemory = {
 }
 
 export interface DaprJournal {
-  load(): Promise<DaprMemory>
+  load(): DaprMemory
   save(memory: DaprMemory): Promise<void>
 }
 
 const VERSION = 1
 
 /** A file in the state directory. */
-export function openDaprJournal(path: string): DaprJournal {
+export function openDaprJournal(path: string, disk: BulkFiles): DaprJournal {
   // Read once: nobody else writes it.
   let stored: DaprMemory | undefined
   return {
-    async load() {
-      return (stored ??= decode(await readText(path)))
+    load() {
+      return (stored ??= decode(disk.read(path)))
     },
     async save(memory) {
       if (stored !== undefined && isSame(stored, memory)) return
-      await writeAtomic(path, `${JSON.stringify({ version: VERSION, ...memory })}\n`)
+      const text = `${JSON.stringify({ version: VERSION, ...memory })}\n`
+      await disk.replace(path, text, { mode: 0o600, gid: undefined })
       stored = memory
     },
   }

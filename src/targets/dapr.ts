@@ -74,7 +74,7 @@ class Dapr implements Target {
     this.slices = config.applications ? ['applications', 'configuration'] : ['configuration']
     this.#options = options
     this.#disk = options.disk ?? bulkFiles
-    const journal = openDaprJournal(join(stateDirectory, `dapr-${config.name}.json`))
+    const journal = openDaprJournal(join(stateDirectory, `dapr-${config.name}.json`), this.#disk)
     this.#publisher = new Publisher({ journal, readers, clock, hooks })
   }
 

@@ -10,7 +10,17 @@ import type { Daprd, DaprdOptions, Echo } from '../daprd.ts'
 import { basic, desired } from '../model/samples.ts'
 import { findDaprd } from '../../scripts/envtest.ts'
 import { skipUnless } from '../skip.ts'
-import { calls, component, configured, DaprPlace, nameOf, run, STORE, until } from './dapr-place.ts'
+import {
+  hurried,
+  calls,
+  component,
+  configured,
+  DaprPlace,
+  nameOf,
+  run,
+  STORE,
+  until,
+} from './dapr-place.ts'
 import type { DaprSettings } from './dapr-place.ts'
 
 const needsRoot = skipUnless(process.getuid?.() === 0 && findDaprd() !== undefined, {
@@ -148,7 +158,7 @@ describe('(d) what does not start', () => {
     'goes back to the version before, and is left alone until it is another one',
     async () => {
       await start()
-      const target = open()
+      const target = open({ clock: hurried })
       const logging = (responseTimeout: string) =>
         component('logging', {
           metadata: [
@@ -168,7 +178,9 @@ describe('(d) what does not start', () => {
       expect((await daprd.call('logging')).status).toBe(200)
       expect((await run(target, bad)).results).toEqual([[key, 'reverted', 'dapr_rejected']])
       const mark = daprd.logMark()
-      expect((await run(open(), bad)).results).toEqual([[key, 'held', 'dapr_rejected']])
+      expect((await run(open({ clock: hurried }), bad)).results).toEqual([
+        [key, 'held', 'dapr_rejected'],
+      ])
       expect(daprd.log(mark)).toBe('')
       expect((await run(target, configured([logging('7s')], login('rotated')))).results).toEqual([
         [key, 'applied', undefined],
@@ -182,7 +194,7 @@ describe('(d) what does not start', () => {
     'of a type that is not compiled in is taken out again, and daprd lives',
     async () => {
       await start()
-      const target = open({ config: { types: ['state.*'] } })
+      const target = open({ clock: hurried, config: { types: ['state.*'] } })
       const pass = await run(
         target,
         configured([component('redis', { type: 'state.redis' })], login()),
@@ -200,7 +212,7 @@ describe('(d) what does not start', () => {
       component('files', { type: 'bindings.localstorage' }),
       component('env', { type: 'secretstores.local.env' }),
     ]
-    expect((await run(open(), configured(bad, login()))).problems).toEqual([
+    expect((await run(open({ clock: hurried }), configured(bad, login()))).problems).toEqual([
       'document_refused',
       'document_refused',
     ])
@@ -219,7 +231,7 @@ describe('(d) what does not start', () => {
         ],
       })
       const stored = { ...lost, metadata: { name: 'stored' }, auth: { secretStore: 'absent' } }
-      const pass = await run(open(), configured([lost, stored], login()))
+      const pass = await run(open({ clock: hurried }), configured([lost, stored], login()))
       expect(pass.problems).toEqual(['document_refused', 'document_refused'])
       await unharmed()
     },
@@ -231,10 +243,10 @@ describe('(d) what does not start', () => {
       chmodSync(place.base, 0o755)
       await start({ as: { uid: 65534, gid: 65534 } })
       // Nobody is not in the group of root.
-      const refused = await run(open(), login())
+      const refused = await run(open({ clock: hurried }), login())
       expect(refused.results).toEqual([['component/login-api', 'held', 'dapr_rejected']])
       expect(await daprd.components()).toEqual([])
-      await run(open({ config: { group: '65534' } }), login())
+      await run(open({ clock: hurried, config: { group: '65534' } }), login())
       await unharmed()
     },
     60_000,
@@ -245,11 +257,11 @@ describe('(d) what does not start', () => {
     async () => {
       chmodSync(place.base, 0o755)
       await start({ as: { uid: 65534, gid: 65534 } })
-      await run(open({ config: { group: '65534' } }), login())
-      const refused = await run(open({ config: { group: '0' } }), login('rotated'))
+      await run(open({ clock: hurried, config: { group: '65534' } }), login())
+      const refused = await run(open({ clock: hurried, config: { group: '0' } }), login('rotated'))
       expect(refused.results).toEqual([['component/login-api', 'held', 'dapr_rejected']])
       await unharmed('pass')
-      await run(open({ config: { group: '65534' } }), login('rotated'))
+      await run(open({ clock: hurried, config: { group: '65534' } }), login('rotated'))
       await unharmed('rotated')
     },
     60_000,
