@@ -238,6 +238,23 @@ describe('the slices are apart:', () => {
     await agent.stop()
   })
 
+  test('a full disk keeps what was there, of both slices, until there is room', async () => {
+    await noWait()
+    const stores = openStores(await world.identity())
+    const memory = openMemory('memory')
+    await using agent = await inStep({ stores, targets: [memory] })
+    await world.clock.advance(MINUTE)
+    stores.configurations.failures = Infinity
+    configure(component('logging'), component('tracing'))
+    await world.clock.advance(MINUTE)
+    expect(agent.codes).toEqual(['disk_full'])
+    expect(documentsOf(memory)).toEqual([LOGGING])
+    stores.configurations.failures = 0
+    await world.clock.advance(5 * MINUTE)
+    expect(agent.codes).toEqual([])
+    expect(documentsOf(memory)).toEqual([LOGGING, key('tracing')])
+  })
+
   test('a configuration that cannot be stored is used all the same, and said once', async () => {
     const stores = openStores(await world.identity())
     stores.configurations.save = () =>

@@ -129,6 +129,16 @@ check('takes a change of the landscape over', async () => {
   })
 })
 
+check('hears from the Runtime Director at once that its configuration has changed', async () => {
+  const path = join(plane, 'landscape.yaml')
+  const document = (): string =>
+    readFileSync(join(current, 'config', 'component', 'logging.yaml'), 'utf8')
+  same(document().includes('value: "sample-logging-token"'), true)
+  writeFileSync(path, readFileSync(path, 'utf8').replace('sample-logging-token', 'changed-token'))
+  await until('the changed token is there', () => document().includes('changed-token'))
+  same(statSync(join(plane, 'state', 'configuration.json')).mode & 0o777, 0o600)
+})
+
 check('ends in order when it is told to, and frees lock and socket', async () => {
   if (daemon !== undefined) terminate(daemon)
   same(daemon === undefined ? -1 : await ended(daemon), 0)
