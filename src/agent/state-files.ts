@@ -1,5 +1,5 @@
 import { decodeConfiguration, encodeConfiguration } from '../model/configuration-codec.ts'
-import { decodeSnapshot, encodeSnapshot } from '../model/snapshot-codec.ts'
+import { decodeSnapshot, snapshotPieces } from '../model/snapshot-codec.ts'
 import { AgentError } from '../model/problem.ts'
 import { readText, writeAtomic } from '../runtime/files.ts'
 import { join } from '../runtime/path.ts'
@@ -23,7 +23,7 @@ export function openSnapshotFile(directory: string): SnapshotStore {
       }
     },
     async save(snapshot) {
-      await writeAtomic(path, encodeSnapshot(snapshot))
+      await writeAtomic(path, snapshotPieces(snapshot))
       return undefined
     },
   }

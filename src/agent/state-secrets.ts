@@ -3,7 +3,7 @@ import { SECRETS } from '../clients/kubernetes/api.ts'
 import { changeSecret, readSecret } from '../clients/kubernetes/secrets.ts'
 import { AgentError, problem, reasonOf, toAgentError, type Problem } from '../model/problem.ts'
 import { decodeConfiguration, encodeConfiguration } from '../model/configuration-codec.ts'
-import { decodeSnapshot, encodeSnapshot } from '../model/snapshot-codec.ts'
+import { decodeSnapshot, snapshotPieces } from '../model/snapshot-codec.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { gunzip, gzip } from '../runtime/gzip.ts'
 import type { ConfigurationStore, SnapshotStore, StateStore } from './ports.ts'
@@ -81,7 +81,7 @@ export function openSnapshotSecrets(options: StateSecretsOptions): SecretSnapsho
       begun = undefined
       if (snapshot.digest === stored) return undefined
       stored = undefined
-      const unsaved = await keepText(parts, 'snapshot', encodeSnapshot(snapshot))
+      const unsaved = await keepText(parts, 'snapshot', snapshotPieces(snapshot))
       if (unsaved === undefined) stored = snapshot.digest
       return unsaved
     },
@@ -136,7 +136,7 @@ function damaged(why: string): AgentError {
 async function keepText(
   parts: SnapshotParts,
   noun: string,
-  text: string,
+  text: Iterable<string>,
 ): Promise<Problem | undefined> {
   try {
     await parts.save(await gzip(text))

@@ -31,14 +31,8 @@ export function openPageSizes(): PageSizes {
   return { applications: new PageSize(), bundles: new PageSize(), definitions: new PageSize() }
 }
 
-/** The latest fetch that one answer was enough for. */
-type Latest = {
-  runtimeId: string
-  /** SHA-256 of the answer. */
-  digest: string
-  page: Page<ApplicationRow>
-  read: Read
-}
+/** A page for which one answer was enough. `labels`: of the runtime, when it was the first page. */
+type KeptPage = { page: Page<ApplicationRow>; labels: Record<string, unknown> }
 
 type Read = Pick<FetchedApplications, 'applications' | 'labels'>
 
@@ -49,8 +43,11 @@ export type Fetching = {
   call: Call
   documents: ApplicationDocuments
   sizes: PageSizes
-  /** Kept from fetch to fetch: the same bytes give the same objects, which costs half of what an unchanged pass takes. */
-  kept: { latest?: Latest }
+  /**
+   * Pages of the latest fetch, by the SHA-256 of the answer: the same bytes give the same objects, which costs half of
+   * what an unchanged pass takes.
+   */
+  kept: { runtimeId?: string; pages?: ReadonlyMap<string, KeptPage> }
 }
 
 const WHAT = 'read the applications'
@@ -94,13 +91,12 @@ class Reader {
 
   async readOnce(): Promise<Read> {
     const { runtimeId, documents, sizes, kept } = this.#fetching
-    const latest = kept.latest?.runtimeId === runtimeId ? kept.latest : undefined
-    const asked = this.#cost.requests
-    let labels: Record<string, unknown> = {}
-    let digest = ''
-    const pages: Page<ApplicationRow>[] = []
+    const before = kept.runtimeId === runtimeId ? kept.pages : undefined
+    const read: (KeptPage & { digest: string })[] = []
     const rows = await readAll(async (first, after) => {
       const isFirst = after === undefined
+      let labels: Record<string, unknown> = {}
+      let digest = ''
       const answer = await this.#page({
         document: isFirst ? documents.firstPage : documents.nextPage,
         variables: { runtimeId, first, after },
@@ -110,20 +106,23 @@ class Reader {
         },
         known: (body) => {
           digest = sha256(body)
-          return digest === latest?.digest ? latest.page : undefined
+          const known = before?.get(digest)
+          if (known !== undefined) labels = known.labels
+          return known?.page
         },
       })
-      pages.push(answer.page)
+      read.push({ page: answer.page, labels, digest })
       return answer
     }, sizes.applications)
-    const [page] = pages
-    if (latest !== undefined && page === latest.page) return latest.read
-    for (const row of rows) await this.#complete(row)
-    const read = { applications: sortById(rows.map((row) => row.application)), labels }
-    delete kept.latest
-    if (page !== undefined && this.#cost.requests === asked + 1)
-      kept.latest = { runtimeId, digest, page, read }
-    return read
+    const pages = new Map<string, KeptPage>()
+    for (const { digest, ...one } of read) {
+      const asked = this.#cost.requests
+      for (const row of one.page.rows) await this.#complete(row)
+      if (this.#cost.requests === asked) pages.set(digest, one)
+    }
+    Object.assign(kept, { runtimeId, pages })
+    const applications = sortById(rows.map((row) => row.application))
+    return { applications, labels: read[0]?.labels ?? {} }
   }
 
   #labels(data: Json): Record<string, unknown> {
@@ -132,8 +131,10 @@ class Reader {
     throw new AgentError('identity_refused', `${cannot}: it does not show this runtime (null)`)
   }
 
-  /** Fills in the lists that the page of applications may have shown in part. */
-  async #complete({ id, application, bundles }: ApplicationRow): Promise<void> {
+  /** Fills in the lists that the page of applications may have shown in part, unless that is done. */
+  async #complete(row: ApplicationRow): Promise<void> {
+    const { id, application, bundles } = row
+    if (bundles === undefined) return
     const rows = isWhole(bundles) ? bundles.rows : await this.#bundles(id, bundles.rows)
     for (const { bundle, apis, events } of rows) {
       bundle.apis = isWhole(apis)
@@ -148,6 +149,7 @@ class Reader {
           )
       application.bundles.push(bundle)
     }
+    delete row.bundles
   }
 
   /**

@@ -13,8 +13,8 @@ import type { Json } from './decode.ts'
 import { decodePage } from './pages.ts'
 import type { Page } from './pages.ts'
 
-/** An application of a page with the first page of its bundles; `application.bundles` is still empty. */
-export type ApplicationRow = { id: string; application: Application; bundles: Page<BundleRow> }
+/** An application of a page. `bundles`: the first page of them, for as long as `application.bundles` is still empty. */
+export type ApplicationRow = { id: string; application: Application; bundles?: Page<BundleRow> }
 
 /** A bundle of a page with the first pages of its definitions; `bundle.apis` and `bundle.events` are still empty. */
 export type BundleRow = {
@@ -66,27 +66,38 @@ export function decodeBundle(entry: Json): BundleRow {
   }
 }
 
+/*
+ * Definitions are most of a large tenant: their members are in the order of their names, which is the quick case of
+ * canonicalJson.
+ */
+
 export function decodeApi(entry: Json): ApiDefinition {
-  return { ...decodeEvent(entry), targetUrl: entry.text('targetURL') }
+  return { ...decodeNamed(entry), targetUrl: entry.text('targetURL'), ...decodeVersion(entry) }
 }
 
 export function decodeEvent(entry: Json): EventDefinition {
-  const version = entry.objectOrNone('version')
+  return { ...decodeNamed(entry), ...decodeVersion(entry) }
+}
+
+function decodeNamed(entry: Json): Omit<EventDefinition, 'version'> {
   return {
-    id: entry.text('id'),
-    name: entry.text('name'),
     ...member('description', entry.textOrNone('description')),
     ...member('group', entry.textOrNone('group')),
-    ...member('version', version && decodeVersion(version)),
+    id: entry.text('id'),
+    name: entry.text('name'),
   }
 }
 
-function decodeVersion(version: Json): Version {
+function decodeVersion(entry: Json): { version?: Version } {
+  const version = entry.objectOrNone('version')
+  if (version === undefined) return {}
   return {
-    value: version.text('value'),
-    ...member('deprecated', version.flagOrNone('deprecated')),
-    ...member('deprecatedSince', version.textOrNone('deprecatedSince')),
-    ...member('forRemoval', version.flagOrNone('forRemoval')),
+    version: {
+      ...member('deprecated', version.flagOrNone('deprecated')),
+      ...member('deprecatedSince', version.textOrNone('deprecatedSince')),
+      ...member('forRemoval', version.flagOrNone('forRemoval')),
+      value: version.text('value'),
+    },
   }
 }
 

@@ -19,10 +19,32 @@ export function sha1(data: string): string {
 export function canonicalJson(value: unknown): string {
   if (value instanceof Secret) return JSON.stringify(value.reveal())
   if (value === undefined) return 'null'
-  if (value === null || typeof value !== 'object') return JSON.stringify(value)
+  if (typeof value !== 'object' || value === null || isOrdered(value)) return JSON.stringify(value)
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   const members = membersOf(value)
   return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(',')}}`
+}
+
+/**
+ * Whether JSON.stringify tells all of a value, members in the order of their names: there is no secret in it, and
+ * nothing to be sorted first. A large tenant has 400,000 members, and the executable interprets its code: so it is
+ * quicker to look first. `lists: false`: nor is there a list in it.
+ */
+export function isOrdered(value: object, lists = true): boolean {
+  if (value instanceof Secret) return false
+  if (Array.isArray(value))
+    return (
+      lists &&
+      value.every((one: unknown) => typeof one !== 'object' || one === null || isOrdered(one))
+    )
+  let last = ''
+  for (const key in value) {
+    const member: unknown = value[key as keyof typeof value]
+    if (key < last) return false
+    if (typeof member === 'object' && member !== null && !isOrdered(member, lists)) return false
+    last = key
+  }
+  return true
 }
 
 function membersOf(value: object): [string, unknown][] {

@@ -31,9 +31,18 @@ import type { Snapshot } from './snapshot.ts'
 
 const VERSION = 1
 
-/** The snapshot as text for a private file (0600): JSON with all secrets revealed. Equal snapshots give equal text. */
+/**
+ * The snapshot as text for a private file (0600), in pieces, so that nobody has to hold that of a large tenant: JSON with
+ * all secrets revealed. Equal snapshots give equal text.
+ */
+export function* snapshotPieces(snapshot: Snapshot): Generator<string> {
+  yield* canonicalPieces({ version: VERSION, ...snapshot })
+  yield '\n'
+}
+
+/** @testing {@link snapshotPieces} as one text. */
 export function encodeSnapshot(snapshot: Snapshot): string {
-  return `${[...canonicalPieces({ version: VERSION, ...snapshot })].join('')}\n`
+  return [...snapshotPieces(snapshot)].join('')
 }
 
 /** The reverse. Damaged text, or one of another version, is a problem and no snapshot: never an error. */
@@ -95,7 +104,7 @@ function decodeBundle(value: unknown, path: string): Bundle {
     ...named(json, path),
     ...members(json, path, ['description', 'inputSchema']),
     apis: arrayOf(json['apis'], `${path}.apis`, decodeApi),
-    events: arrayOf(json['events'], `${path}.events`, decodeDefinition),
+    events: arrayOf(json['events'], `${path}.events`, decodeEvent),
     ...(auth === undefined ? {} : { auth }),
     ...(since === undefined ? {} : { authMissingSince: since }),
     ...(asked === undefined ? {} : { instanceAuths: asked }),
@@ -114,18 +123,24 @@ function decodeInstanceAuths(value: unknown, path: string): InstanceAuth[] {
 }
 
 function decodeApi(value: unknown, path: string): ApiDefinition {
-  const targetUrl = asString(asObject(value, path)['targetUrl'], `${path}.targetUrl`)
-  return { ...decodeDefinition(value, path), targetUrl }
+  const json = asObject(value, path)
+  const targetUrl = asString(json['targetUrl'], `${path}.targetUrl`)
+  return { ...decodeNamed(json, path), targetUrl, ...decodeVersioned(json, path) }
 }
 
-function decodeDefinition(value: unknown, path: string): EventDefinition {
+function decodeEvent(value: unknown, path: string): EventDefinition {
   const json = asObject(value, path)
+  return { ...decodeNamed(json, path), ...decodeVersioned(json, path) }
+}
+
+/** Members in the order of their names, as clients/decode-applications.ts has them. */
+function decodeNamed(json: JsonObject, path: string): Omit<EventDefinition, 'version'> {
+  return { ...members(json, path, ['description', 'group']), ...named(json, path) }
+}
+
+function decodeVersioned(json: JsonObject, path: string): { version?: Version } {
   const version = optional(json['version'], `${path}.version`, decodeVersion)
-  return {
-    ...named(json, path),
-    ...members(json, path, ['description', 'group']),
-    ...(version === undefined ? {} : { version }),
-  }
+  return version === undefined ? {} : { version }
 }
 
 function decodeVersion(value: unknown, path: string): Version {
@@ -133,10 +148,10 @@ function decodeVersion(value: unknown, path: string): Version {
   const deprecated = optional(json['deprecated'], `${path}.deprecated`, asBoolean)
   const forRemoval = optional(json['forRemoval'], `${path}.forRemoval`, asBoolean)
   return {
-    value: asString(json['value'], `${path}.value`),
     ...(deprecated === undefined ? {} : { deprecated }),
     ...members(json, path, ['deprecatedSince']),
     ...(forRemoval === undefined ? {} : { forRemoval }),
+    value: asString(json['value'], `${path}.value`),
   }
 }
 

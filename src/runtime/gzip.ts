@@ -1,12 +1,22 @@
+import { Readable, Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
+import { joinBytes } from '../model/bytes.ts'
 
-const pack = promisify(zlib.gzip)
 const unpack = promisify<Uint8Array, zlib.ZlibOptions, Uint8Array>(zlib.gunzip)
 
 /** Text as gzip, made off the main thread. */
-export async function gzip(text: string): Promise<Uint8Array> {
-  return pack(text)
+export async function gzip(pieces: Iterable<string>): Promise<Uint8Array> {
+  const packed: Uint8Array[] = []
+  const keep = new Writable({
+    write(chunk: Uint8Array, _encoding, done) {
+      packed.push(chunk)
+      done()
+    },
+  })
+  await pipeline(Readable.from(pieces), zlib.createGzip(), keep)
+  return joinBytes(packed)
 }
 
 /**

@@ -2,7 +2,7 @@ import { APPLICATIONS, apiVersionOf } from '../clients/kubernetes/api.ts'
 import type { KubeObject } from '../clients/kubernetes/api.ts'
 import { isMembers } from '../clients/kubernetes/decode.ts'
 import type { ApiDefinition, Application, Bundle, EventDefinition } from '../model/application.ts'
-import { sha256 } from '../model/digest.ts'
+import { isOrdered, sha256 } from '../model/digest.ts'
 import { gatewayPath, serviceName } from './kyma-names.ts'
 
 /*
@@ -158,30 +158,14 @@ export function digestOfApplication({ metadata, spec }: KubeObject): string {
 }
 
 /**
- * Equal texts for what is equal but for the order of lists and members. Large tenants have tens of thousands of entries,
- * so that members are only sorted where they are not in order, which those of the API server and ours are.
+ * Equal texts for what is equal but for the order of lists and members. Large tenants have tens of thousands of entries:
+ * those of the API server and ours are in order, and have no lists.
  */
 function unordered(value: unknown): string {
-  if (typeof value === 'string') return `${value.length}:${value}`
-  if (typeof value !== 'object' || value === null) return String(value)
   if (Array.isArray(value)) return `[${value.map(unordered).sort().join()}]`
-  return inOrder(value) ?? inOrder(Object.fromEntries(Object.entries(value).sort(byKey))) ?? ''
-}
-
-/** Undefined when the members are not in the order of their names. */
-function inOrder(members: object): string | undefined {
-  let text = '{'
-  let last = ''
-  for (const [key, member] of Object.entries(members)) {
-    if (key < last) return undefined
-    text += `${key}=${unordered(member)},`
-    last = key
-  }
-  return `${text}}`
-}
-
-function byKey([a]: [string, unknown], [b]: [string, unknown]): number {
-  return a < b ? -1 : 1
+  if (!isMembers(value) || isOrdered(value, false)) return JSON.stringify(value)
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${members.map(([key, one]) => `${JSON.stringify(key)}:${unordered(one)}`).join()}}`
 }
 
 /** The application that a CR is of; undefined for one that no agent made. */

@@ -380,29 +380,42 @@ test('an abort ends the fetch with the reason of the abort', async () => {
   expect(await fetching.catch((thrown: unknown) => thrown)).toBe(reason)
 })
 
-describe('the same answer again', () => {
-  test('of one request gives the same objects, and anything that differs new ones', async () => {
-    const world = landscape(3)
-    await using server = await serveDirector(world)
+describe('the same page again', () => {
+  test('gives the same objects, and one that differs new ones', async () => {
+    const world = landscape(5, 1)
+    await using server = await directorOf(world, 3)
     const director = openDirector(sessionTo(server))
     const first = await director.applications('runtime-1', aCall())
     const again = await director.applications('runtime-1', aCall())
     expect(again).toEqual(first)
-    expect(again.applications).toBe(first.applications)
-    for (const application of world.applications) application.name = 'renamed'
+    expect(again.applications.every((one, index) => one === first.applications[index])).toBeTrue()
+    world.applications[4]!.name = 'renamed'
     const changed = await director.applications('runtime-1', aCall())
-    expect(changed.applications.map(({ name }) => name)).toEqual(times(3, () => 'renamed'))
-    expect(first.applications.map(({ name }) => name)).not.toContain('renamed')
-    expect(server.asked).toHaveLength(3)
+    expect(changed.labels).toEqual(first.labels)
+    expect(changed.applications[4]!.name).toBe('renamed')
+    expect(first.applications[4]!.name).not.toBe('renamed')
+    expect(changed.applications.map((one, index) => one === first.applications[index])).toEqual(
+      [true, true, true, false, false], // two pages
+    )
+    expect(server.asked).toHaveLength(6)
   })
 
-  test('of several requests is read again', async () => {
-    await using server = await directorOf(landscape(5), 3)
+  test('is read again when it took further answers, which may differ', async () => {
+    const world = landscape(5, 2)
+    world.applications[0]!.bundles = times(201, (n) => aBundle(`bundle-${n}`))
+    await using server = await serveDirector(world, (asked) => {
+      if ('runtimeId' in asked.variables) asked.variables['first'] = 3
+      return undefined
+    })
     const director = openDirector(sessionTo(server))
     const first = await director.applications('runtime-1', aCall())
+    world.applications[0]!.bundles[0]!.name = 'only the second answer shows it'
     const again = await director.applications('runtime-1', aCall())
-    expect(again).toEqual(first)
-    expect(again.applications).not.toBe(first.applications)
+    expect(again.applications[0]!.bundles.map(({ name }) => name)).toContain(
+      'only the second answer shows it',
+    )
+    expect(again.applications[4]).toBe(first.applications[4])
+    expect(again.requests).toBe(first.requests)
   })
 
   test('for another runtime is read again', async () => {
@@ -410,6 +423,6 @@ describe('the same answer again', () => {
     const director = openDirector(sessionTo(server))
     const first = await director.applications('runtime-1', aCall())
     const other = await director.applications('runtime-2', aCall())
-    expect(other.applications).not.toBe(first.applications)
+    expect(other.applications[0]).not.toBe(first.applications[0]!)
   })
 })

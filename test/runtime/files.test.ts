@@ -97,6 +97,11 @@ describe('writeAtomic', () => {
     expect(names()).toEqual(['shared'])
   })
 
+  test('takes a text in pieces', async () => {
+    await files.writeAtomic(at('pieces'), ['Größe ', '', '🚀\n', 'end'])
+    expect(fs.readFileSync(at('pieces'), 'utf8')).toBe('Größe 🚀\nend')
+  })
+
   test('replaces content, mode and a symlink itself, not what that points to', async () => {
     fs.writeFileSync(at('target'), 'kept')
     fs.symlinkSync('target', at('link'))

@@ -10,6 +10,11 @@ test('gzip gives back the text and is smaller', async () => {
   expect(await gunzip(packed, 1_000_000)).toBe(text)
 })
 
+test('gzip takes a text in pieces', async () => {
+  const packed = await gzip(text.match(/[^]{1,1001}/gu) ?? [])
+  expect(await gunzip(packed, 1_000_000)).toBe(text)
+})
+
 test('what is cut, changed, no gzip, no UTF-8 or too large is nothing', async () => {
   const packed = await gzip(text)
   const flipped = packed.slice()
