@@ -8,18 +8,23 @@ import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { findEnvtest, findKustomize } from '../../scripts/envtest.ts'
-import { openSnapshotSecrets, openStateSecret } from '../../src/agent/state-secrets.ts'
+import {
+  openConfigurationSecrets,
+  openSnapshotSecrets,
+  openStateSecret,
+} from '../../src/agent/state-secrets.ts'
 import { initialState } from '../../src/agent/state.ts'
 import { APPLICATIONS, SECRETS } from '../../src/clients/kubernetes/api.ts'
 import type { KubeObject, Kubernetes } from '../../src/clients/kubernetes/api.ts'
 import { openSecretStore } from '../../src/identity/secret.ts'
+import { digestConfiguration } from '../../src/model/configuration.ts'
 import { digestSnapshot, markComplete } from '../../src/model/snapshot.ts'
 import type { Snapshot } from '../../src/model/snapshot.ts'
 import { until } from '../e2e/support/program.ts'
 import { NOW } from '../identity/fixtures.ts'
 import { storeContract } from '../identity/store.contract.ts'
 import { kubeForTests } from '../kube.ts'
-import { application, basic, bundle, RUNTIME } from '../model/samples.ts'
+import { application, basic, bundle, document, RUNTIME } from '../model/samples.ts'
 import { ROOT } from '../source.ts'
 import { annotation, encode, Namespace, pass, versionOf } from '../targets/kubernetes-place.ts'
 import { applicationsIn, clear, NAMESPACE, openTarget, secretsIn } from '../targets/kyma/support.ts'
@@ -181,6 +186,28 @@ describe('with the rights of standalone', () => {
     expect(await states.load()).toEqual(initialState)
     await states.save({ ...initialState, paused: true })
     expect((await states.load()).paused).toBe(true)
+  })
+
+  needsCluster('a configuration is kept beside it, in as many parts as have names', async () => {
+    const options = {
+      kubernetes: clientOf('standalone'),
+      ...{ namespace: 'runtime-agent', prefix: 'runtime-agent' },
+    }
+    const store = openConfigurationSecrets(options)
+    for (const bytes of [4_000_000, 1_000]) {
+      const random = randomBytes(bytes / 2).toString('hex')
+      const content = {
+        ...{ runtimeId: RUNTIME, refused: [], rules: 'r' },
+        documents: markComplete([document('logging', random)]),
+      }
+      const digest = digestConfiguration(content)
+      expect(await store.save({ ...content, fetchedAt: 1000, digest })).toBeUndefined()
+      const { configuration } = await openConfigurationSecrets(options).load()
+      expect(configuration?.digest).toBe(digest)
+    }
+    const { items } = await kube().client.list(SECRETS, { namespace: 'runtime-agent' }, signal)
+    const names = items.map(({ metadata }) => metadata.name)
+    expect(names.filter((name) => /configuration-\d+$/.test(name))).toHaveLength(1)
   })
 
   needsCluster('the components are enough for a list of bindings and for restarts', async () => {
