@@ -28,7 +28,7 @@ without it the directory of this script.
 
   --token-file FILE   take the one-time token from this file
   --token-stdin       take it from standard input; at a terminal it is asked for, and not shown
-  --version VERSION   refuse a release that is not this version
+  --version VERSION   refuse a release that is not this version; to an older one only this goes
   --no-start          neither enable nor start nor restart the service
   --no-service        only the executable and agent.yaml, for another service manager
   --prefix DIR        instead of /usr/local, where /usr cannot be written: /opt/runtime-agent
@@ -43,14 +43,15 @@ and the old one is back; 4 installed, but the service does not start.
 TEXT
 }
 
+# What cannot be told, as nobody listens, has been done all the same.
 say() {
-  printf 'install.sh: %s\n' "$1" >&2
+  printf 'install.sh: %s\n' "$1" >&2 || :
 }
 
 # fail MESSAGE [HINT]: the one message of a run that failed; what was begun is undone at exit.
 fail() {
-  printf 'install.sh: error: %s\n' "$1" >&2
-  [ $# -lt 2 ] || printf 'install.sh: hint: %s\n' "$2" >&2
+  say "error: $1"
+  [ $# -lt 2 ] || say "hint: $2"
   exit "$CODE"
 }
 
@@ -60,13 +61,14 @@ bad_usage() {
 }
 
 settings() {
-  set -eu
+  # The rest may have been set by whoever calls us; -a would put the token into the environment of all that we start.
+  set -eu +aCf
   umask 022
   LC_ALL=C
   PATH=$PATH:/usr/sbin:/sbin
   export LC_ALL PATH
-  # They change what the executable is.
-  unset BUN_OPTIONS BUN_BE_BUN BUN_INSPECT
+  # They change what the executable is, and how it is unpacked. What was exported by the name of the token would stay so.
+  unset BUN_OPTIONS BUN_BE_BUN BUN_INSPECT XZ_OPT XZ_DEFAULTS GZIP TOKEN
 
   SERVICE=runtime-agent
   UNITS=/etc/systemd/system
@@ -77,6 +79,10 @@ settings() {
   OLDEST_SYSTEMD=247
   # Of a release, in KiB: the executable, and beside it what it is unpacked from (see BARS in scripts/release.ts).
   ROOM_PLAIN=122880 ROOM_XZ=41016 ROOM_GZ=53711
+  # In KiB, what a server may send for an executable, and for everything else, before its sum is known.
+  LARGEST=524288 LARGEST_TEXT=1024
+  # In bytes.
+  LARGEST_TOKEN=65536
 
   CODE=1 ACTION=install PURGE='' FROM='' PREFIX='' CA='' KEY_FILE='' SUMS_SHA256='' WANTED=''
   TOKEN_FILE='' TOKEN_STDIN='' START=yes WITH_SERVICE=yes TOKEN=''
@@ -119,7 +125,10 @@ parse() {
 take() {
   case $1 in
     --from) FROM=$2 ;;
-    --prefix) PREFIX=${2%/} ;;
+    --prefix)
+      PREFIX=${2%/}
+      [ -n "$PREFIX" ] || bad_usage "Cannot use --prefix $2: want a directory below it"
+      ;;
     --ca) CA=$2 ;;
     --public-key) KEY_FILE=$2 ;;
     --sums-sha256) SUMS_SHA256=$2 ;;
@@ -180,6 +189,18 @@ find_installed() {
   fi
 }
 
+# Whoever can change one of these directories would say what root runs.
+refuse_foreign() {
+  for place in "$LIB" "$PREFIX/bin"; do
+    while [ "$place" != / ]; do
+      [ ! -e "$place" ] || [ -z "$(find -H "$place" -prune \( ! -user 0 -o -perm -002 ! -perm -1000 \))" ] ||
+        fail "Cannot $ACTION: other users than root can change $place" \
+          "chown root $place; chmod o-w $place; or name another place: --prefix /opt/runtime-agent"
+      place=$(dirname "$place")
+    done
+  done
+}
+
 # Sets SYSTEMD, when there is one that is to be used.
 find_systemd() {
   SYSTEMD=''
@@ -232,7 +253,7 @@ find_source() {
     http://* | https://*)
       KIND=url
       command -v curl >/dev/null || command -v wget >/dev/null ||
-        fail "Cannot download $FROM: there is neither curl nor wget" \
+        fail "Cannot download $(shown "$FROM"): there is neither curl nor wget" \
           'install one, or copy the release onto this machine and name its directory: --from DIR'
       return
       ;;
@@ -254,10 +275,11 @@ find_source() {
 
 # Sets TOKEN. It is never an argument of a program, nor in an environment.
 read_token() {
+  [ -n "$TOKEN_FILE$TOKEN_STDIN" ] || return 0
+  # Under sh -x it would be in what people send to each other.
+  set +x
   if [ -n "$TOKEN_FILE" ]; then
-    TOKEN=$(cat "$TOKEN_FILE")
-  elif [ -z "$TOKEN_STDIN" ]; then
-    return 0
+    TOKEN=$(head -c "$LARGEST_TOKEN" "$TOKEN_FILE" | tr '\000' '?')
   elif [ -t 0 ]; then
     TERMINAL=$(stty -g)
     # In this order, as what is pasted at once would be shown.
@@ -268,11 +290,13 @@ read_token() {
     TERMINAL=''
     printf '\n' >&2
   else
-    TOKEN=$(cat)
+    TOKEN=$(head -c "$LARGEST_TOKEN" | tr '\000' '?')
   fi
   [ -n "$TOKEN" ] ||
     fail "Cannot use the token from ${TOKEN_FILE:-standard input}: it is empty" \
       'when this script comes through a pipe, standard input is the script: use --token-file'
+  [ ${#TOKEN} -lt $((LARGEST_TOKEN - 1)) ] ||
+    fail "Cannot use the token from ${TOKEN_FILE:-standard input}: it is larger than any" 'is that the right file?'
 }
 
 # --- the staging directory -----------------------------------------------------------------------------------------------
@@ -295,21 +319,25 @@ cannot_write() {
   esac
 }
 
+# Ends us when another run has the staging directory.
+refuse_other() {
+  staging=$LIB/.staging
+  [ -d "$staging" ] || return 0
+  # One that has just made it is about to write this.
+  [ -s "$staging/pid" ] || sleep 1
+  other=$(cat "$staging/pid" 2>/dev/null) || :
+  case $other in
+    '' | *[!0-9]*) return ;;
+  esac
+  ! kill -0 "$other" 2>/dev/null ||
+    fail "Cannot $ACTION: process $other is at it" "when that is something else: rm -r $staging"
+}
+
 stage() {
   make_directory "$LIB"
-  staging=$LIB/.staging
-  if [ -d "$staging" ]; then
-    other=$(cat "$staging/pid" 2>/dev/null) || :
-    case $other in
-      '' | *[!0-9]*) ;;
-      *)
-        ! kill -0 "$other" 2>/dev/null ||
-          fail "Cannot $ACTION: process $other is at it" "when that is something else: rm -r $staging"
-        ;;
-    esac
-    # Of a run that was killed.
-    rm -rf "$staging"
-  fi
+  refuse_other
+  # Of a run that was killed.
+  rm -rf "$staging"
   said=$(mkdir -m 700 "$staging" 2>&1) || cannot_write "$staging" "$said"
   STAGE=$staging
   said=$(printf '%s\n' "$$" 2>&1 >"$STAGE/pid") || cannot_write "$STAGE/pid" "$said"
@@ -339,9 +367,18 @@ fetch() {
 }
 
 download() {
-  tool=curl
+  tool=curl largest=$LARGEST_TEXT
   command -v curl >/dev/null || tool=wget
-  said=$("with_$tool" "$1" "$2" 2>&1) || explain_download "$1" "$?"
+  case $1 in
+    */agent-*) largest=$LARGEST ;;
+  esac
+  # In blocks of 512 bytes: a server that never ends must not fill the disk.
+  said=$(trap '' XFSZ && ulimit -f $((2 * largest)) && "with_$tool" "$1" "$2" 2>&1) || explain_download "$(shown "$1")" "$?"
+}
+
+# A URL without the password that may be in it.
+shown() {
+  printf '%s' "$1" | sed 's|^\([a-z]*://\)[^/]*@|\1|'
 }
 
 with_curl() {
@@ -351,7 +388,7 @@ with_curl() {
     *) also='=http,https' ;;
   esac
   curl --fail --silent --show-error --location --proto '=http,https' --proto-redir "$also" \
-    --connect-timeout 30 --speed-time 60 --speed-limit 1 --retry 2 ${CA:+--cacert "$CA"} --output "$2" "$1"
+    --connect-timeout 30 --speed-time 60 --speed-limit 1000 --retry 2 ${CA:+--cacert "$CA"} --output "$2" "$1"
 }
 
 with_wget() {
@@ -368,6 +405,10 @@ explain_download() {
   said=$(last_line "$said")
   said=${said#"curl: ("*") "} said=${said#wget: }
   hint='run it again; without a network copy the release onto this machine and name its directory: --from DIR'
+  size=$({ wc -c <"$STAGE/${1##*/}"; } 2>/dev/null) || size=0
+  [ "$size" -lt $((1024 * largest)) ] ||
+    fail "Cannot download $1: it is larger than $((largest / 1024)) MiB, which nothing of a release is" \
+      'is that the URL of the directory of a release?'
   case $tool-$2-$said in
     *'No space left'* | curl-23-* | wget-3-*) cannot_write "$STAGE" ': No space left on device' ;;
     curl-60-* | curl-77-* | wget-5-*) explain_ca "$1" "$said" ;;
@@ -455,6 +496,33 @@ open_release() {
   esac
   [ -z "$WANTED" ] || [ "$WANTED" = "$VERSION" ] ||
     fail "Cannot install $WANTED: this release is $VERSION"
+  # Whoever answers for the server can bring an old release, with its signature and all that was wrong with it.
+  [ -n "$WANTED" ] || [ -z "$OLD" ] || ! is_older "$VERSION" "$OLD" ||
+    fail "Cannot go from $OLD to $VERSION: it is older" \
+      "when that is meant: --version $VERSION; back to the version before: --rollback"
+}
+
+# is_older A B: whether version A comes before B. Of two that differ only in what follows - or + neither does, but 1.0.0-rc
+# comes before 1.0.0.
+is_older() {
+  a=${1%%[-+]*} b=${2%%[-+]*}
+  while [ -n "$a$b" ]; do
+    first=${a%%.*} second=${b%%.*}
+    case $first-$second in
+      *[!0-9-]*) return 1 ;;
+    esac
+    [ "${first:-0}" -eq "${second:-0}" ] || {
+      [ "${first:-0}" -lt "${second:-0}" ]
+      return
+    }
+    case $a in *.*) a=${a#*.} ;; *) a='' ;; esac
+    case $b in *.*) b=${b#*.} ;; *) b='' ;; esac
+  done
+  case ${1%%+*}/${2%%+*} in
+    *-*/*-*) return 1 ;;
+    *-*/*) ;;
+    *) return 1 ;;
+  esac
 }
 
 verify_signature() {
@@ -493,7 +561,7 @@ choose_form() {
     return
   done
   [ "$KIND" != file ] || fail "Cannot install $ONLY on this machine: want $plain, $plain.xz or $plain.gz of a release"
-  fail "Cannot install from $SOURCE: there is no executable for $PLATFORM that can be unpacked here"
+  fail "Cannot install from $(shown "$SOURCE"): there is no executable for $PLATFORM that can be unpacked here"
 }
 
 # Gets the executable, as $STAGE/agent, and proves that it is the one of the release and runs on this machine.
@@ -768,6 +836,7 @@ undo_service() {
 install() {
   need_root
   find_installed
+  refuse_foreign
   find_systemd
   find_platform
   find_source
@@ -835,6 +904,7 @@ report() {
 uninstall() {
   need_root
   find_installed
+  refuse_other
   find_systemd_at_all
   files=$(service_files)
   if [ -n "$files" ] && [ -n "$SYSTEMD" ]; then stop_service; fi
@@ -885,6 +955,7 @@ places_outside() {
 purge() {
   # A mount point is emptied and stays.
   for directory in "$ETC" "$VAR" "$VAR-hooks"; do
+    [ ! -L "$directory" ] || say "left, as $directory was a symlink to it: $(readlink "$directory")"
     [ ! -d "$directory" ] || rm -rf "$directory" 2>/dev/null || say "emptied, and left: $directory"
   done
   if [ -n "$outside" ]; then

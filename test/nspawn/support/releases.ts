@@ -18,7 +18,8 @@ export type Releases = {
   readonly broken: string
 }
 
-const FIRST = '1.0.0'
+/** Before that of package.json, which `next` has: an older release is refused. */
+const FIRST = '0.0.1'
 const BROKEN = '9.9.9'
 
 /** Does what a release must be able to do before it is taken, but ends when it is to run. */
