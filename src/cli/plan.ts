@@ -14,6 +14,7 @@ import { retain } from '../model/snapshot.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { Change } from '../model/target.ts'
 import { formatInstant } from '../model/time.ts'
+import { actAsOwnerOf } from '../runtime/files.ts'
 import { compose } from './compose.ts'
 import { loadConfig } from './load-config.ts'
 import { withConfig, withExample, withJson } from './options.ts'
@@ -29,7 +30,10 @@ export function registerPlan(program: Command): void {
     .option('--offline', 'plan from the last snapshot instead of asking the Director')
   withExample(withJson(withConfig(command)), 'agent plan', 'agent plan --json').action(
     async (options: ConfigOption & JsonOption & { offline?: boolean }) => {
-      const { deps, look, close } = await compose(await loadConfig(options.config), () => [])
+      const given = await loadConfig(options.config)
+      // What is right for the user of the agent would look wrong to root.
+      await actAsOwnerOf(given.config.identity.directory)
+      const { deps, look, close } = await compose(given, () => [])
       try {
         await look()
         const seen = await (options.offline === true ? lastSnapshot(deps) : fetchSnapshot(deps))

@@ -301,4 +301,4 @@ export function rename(from: string, to: string): Promise<void> {
 }
 
 export { syncFileSystem } from './sync.ts'
-export { groupId, isWritableByOthers, ownerOf, realPath, userId } from './owner.ts'
+export { actAsOwnerOf, groupId, isWritableByOthers, realPath, userId } from './owner.ts'

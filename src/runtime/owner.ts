@@ -9,6 +9,15 @@ export function userId(): number {
   return process.geteuid?.() ?? -1
 }
 
+/** Gives root the rights of the user whom a file or directory belongs to, and no others; anybody else keeps his own. */
+export async function actAsOwnerOf(path: string): Promise<void> {
+  if (userId() !== 0) return
+  const stat = await onDiskIfThere('look at', path, () => fs.stat(path))
+  if (!stat || stat.uid === 0) return
+  process.setegid?.(stat.gid)
+  process.seteuid?.(stat.uid)
+}
+
 /** Number of a group by name or decimal text; `undefined` when there is none. Asks `getent` for what /etc/group lacks. */
 export function groupId(name: string): number | undefined {
   if (/^\d+$/.test(name)) return Number(name)
@@ -36,22 +45,17 @@ function records(file: string): string[][] {
   }
 }
 
-/** Number of the user whom a file or directory belongs to; `undefined` when it is not there. */
-export async function ownerOf(path: string): Promise<number | undefined> {
-  return (await onDiskIfThere('look at', path, () => fs.stat(path)))?.uid
-}
-
 /**
- * The first of `path` and its parents, from the root on, that a user other than `us` and root can change, or `undefined`.
+ * The first of `path` and its parents, from the root on, that a user other than us and root can change, or `undefined`.
  * Sticky directories are fine as parents; parts that do not exist are skipped; symlinks are looked at with where they lead.
  */
-export function isWritableByOthers(path: string, us = userId()): Promise<string | undefined> {
+export function isWritableByOthers(path: string): Promise<string | undefined> {
   return onDisk('look at', path, async () => {
     const given = resolve(path)
     const real = await onDiskIfThere('look at', given, () => fs.realpath(given))
     for (const start of real === undefined || real === given ? [given] : [given, real]) {
       for (const part of partsOf(start)) {
-        if (await foreign(part, { us, last: part === start })) return part
+        if (await foreign(part, part === start)) return part
       }
     }
     return undefined
@@ -75,22 +79,19 @@ function partsOf(path: string): string[] {
   return parent === path ? [path] : [...partsOf(parent), path]
 }
 
-async function foreign(
-  path: string,
-  { us, last }: { us: number; last: boolean },
-): Promise<boolean> {
+async function foreign(path: string, last: boolean): Promise<boolean> {
   const stat = await onDiskIfThere('look at', path, () => fs.lstat(path))
   if (!stat) return false
-  if (stat.uid !== 0 && stat.uid !== us) return true
+  if (stat.uid !== 0 && stat.uid !== userId()) return true
   // Whoever may write in a sticky directory can add names, but not move or remove ours.
   if (stat.isSymbolicLink() || (!last && (stat.mode & 0o1000) !== 0)) return false
   if ((stat.mode & 0o002) !== 0) return true
-  return (stat.mode & 0o020) !== 0 && stat.gid !== 0 && !isPrivateGroup(stat.gid, us)
+  return (stat.mode & 0o020) !== 0 && stat.gid !== 0 && !isPrivateGroup(stat.gid)
 }
 
 /** Many systems give each user a group of the same name with nobody else in it. */
-function isPrivateGroup(gid: number, us: number): boolean {
-  const user = records('/etc/passwd').find((record) => record[2] === String(us))?.[0]
+function isPrivateGroup(gid: number): boolean {
+  const user = records('/etc/passwd').find((record) => record[2] === String(userId()))?.[0]
   const group = records('/etc/group').find((record) => record[2] === String(gid))
   if (!user || group?.[0] !== user) return false
   return (group[3] ?? '').split(',').every((member) => member === '' || member === user)

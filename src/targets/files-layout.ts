@@ -1,7 +1,7 @@
 import { Malformed } from '../model/decode.ts'
 import { AgentError } from '../model/problem.ts'
 import type { BulkFiles } from '../runtime/bulk-files.ts'
-import { groupId, isWritableByOthers, ownerOf, realPath, userId } from '../runtime/files.ts'
+import { groupId, isWritableByOthers, realPath } from '../runtime/files.ts'
 import { isAbsolute, join, relative } from '../runtime/path.ts'
 import { decodeManifest, readMark } from './files-manifest.ts'
 import type { Manifest, Mark } from './files-manifest.ts'
@@ -163,9 +163,7 @@ export async function checkPlace(root: string, stateDirectory: string): Promise<
       hint: 'choose a directory beside the state directory',
     })
   }
-  // Root who only looks (agent plan) looks for the user of the agent; an agent of root's own has a state of root's own.
-  const us = userId() === 0 ? await ownerOf(stateDirectory) : undefined
-  const open = await isWritableByOthers(root, us)
+  const open = await isWritableByOthers(root)
   if (open === undefined) return
   throw new AgentError('output_unsafe', `Cannot publish in ${root}: other users can change ${open}`)
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { groupId, isWritableByOthers, ownerOf, userId } from '../../src/runtime/owner.ts'
+import { actAsOwnerOf, groupId, isWritableByOthers, userId } from '../../src/runtime/owner.ts'
 import { skipUnless } from '../skip.ts'
 import { temporaryDirectory } from './directory.ts'
 
@@ -51,7 +51,6 @@ describe('a path', () => {
     fs.mkdirSync(at('given'))
     fs.chownSync(at('given'), 65534, 65534)
     expect(await isWritableByOthers(at('given'))).toBe(at('given'))
-    expect(await isWritableByOthers(at('given'), await ownerOf(at('given')))).toBeUndefined()
     fs.mkdirSync(at('grouped'))
     fs.chownSync(at('grouped'), 0, 65534)
     fs.chmodSync(at('grouped'), 0o2770)
@@ -69,4 +68,27 @@ test('a group is found by name or number', () => {
   expect(groupId('--help')).toBeUndefined()
   expect(groupId('')).toBeUndefined()
   expect(userId()).toBe(process.geteuid?.() ?? -1)
+})
+
+asRoot('root acts as another user where that owns something, else as root', async () => {
+  fs.chmodSync(at(), 0o755)
+  fs.mkdirSync(at('given'), { mode: 0o700 })
+  fs.writeFileSync(at('closed'), 'of root', { mode: 0o600 })
+  await actAsOwnerOf(at('given'))
+  await actAsOwnerOf(at('missing'))
+  expect(userId()).toBe(0)
+  fs.chownSync(at('given'), 65534, 65534)
+  try {
+    await actAsOwnerOf(at('given'))
+    expect([userId(), process.getegid?.()]).toEqual([65534, 65534])
+    fs.writeFileSync(at('given', 'own'), '')
+    expect(() => fs.readFileSync(at('closed'))).toThrow('EACCES')
+    let refused: unknown
+    await fs.promises.readFile(at('closed')).catch((thrown: unknown) => (refused = thrown))
+    expect(refused).toMatchObject({ code: 'EACCES' })
+  } finally {
+    process.seteuid?.(0)
+    process.setegid?.(0)
+  }
+  expect(fs.statSync(at('given', 'own'))).toMatchObject({ uid: 65534, gid: 65534 })
 })
