@@ -93,6 +93,20 @@ targets:
     ])
   })
 
+  test('let the service write among the resources of daprd without making them its own', () => {
+    const files = made(`version: 1
+targets: [{kind: dapr, resources: /etc/dapr/resources, secrets: /srv/dapr, group: daprd}]`)
+    expect(files['runtime-agent.service']).toMatch(
+      /^ReadWritePaths=\/var\/lib\/runtime-agent \/srv\/dapr \/etc\/dapr\/resources$/m,
+    )
+    expect(files['runtime-agent.service']).toContain('SupplementaryGroups=daprd')
+    const [, tmpfiles = ''] =
+      Object.entries(files).find(([name]) => name.includes('tmpfiles.d')) ?? []
+    expect(tmpfiles).toContain('d /srv/dapr 2750 runtime-agent daprd')
+    expect(tmpfiles).toContain('a+ /etc/dapr/resources - - - - u:runtime-agent:rwx')
+    expect(tmpfiles).not.toContain('d /etc/dapr')
+  })
+
   test('start commands of onChange as root, when the agent asks in its state directory, and tell the agent so', () => {
     const files = made('version: 1\nidentity: {directory: "/srv/agent 5%"}\n')
     expect(values(files[SERVICE], 'Wants')).toEqual(['runtime-agent-hooks.path'])

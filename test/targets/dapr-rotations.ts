@@ -43,7 +43,12 @@ export async function rotations(
     } else if (body === 'none') told.bare += 1
     else if (body === waiting?.body) waiting.seen(performance.now())
   }
-  const timer = setInterval(() => void call(), 1000 / rate)
+  const under = new Set<Promise<void>>()
+  const timer = setInterval(() => {
+    const one = call().catch(() => void (told.other += 1))
+    under.add(one)
+    void one.then(() => under.delete(one))
+  }, 1000 / rate)
   try {
     for (const n of numbers(count)) {
       const started = performance.now()
@@ -57,6 +62,7 @@ export async function rotations(
     }
   } finally {
     clearInterval(timer)
+    await Promise.all(under)
   }
   told.bare += echo.seen.filter(({ authorization }) => authorization === undefined).length
   told.reached.sort((a, b) => a - b)
