@@ -78,7 +78,7 @@ settings() {
   # What the units need. Older ones know neither ProtectProc nor ProcSubset, and would leave them out without a word.
   OLDEST_SYSTEMD=247
   # Of a release, in KiB: the executable, and beside it what it is unpacked from (see BARS in scripts/release.ts).
-  ROOM_PLAIN=122880 ROOM_XZ=41016 ROOM_GZ=53711
+  ROOM_PLAIN=122880 ROOM_XZ=41016 ROOM_GZ=56641
   # In KiB, what a server may send for an executable, and for everything else, before its sum is known.
   LARGEST=524288 LARGEST_TEXT=1024
   # In bytes.
@@ -799,7 +799,8 @@ at_exit() {
   trap - EXIT
   set +e
   [ -z "$TERMINAL" ] || stty "$TERMINAL"
-  [ "$status" -eq 0 ] || undo
+  # Without the lock nothing was begun, and what is there may be of another run.
+  [ "$status" -eq 0 ] || [ -z "$STAGE" ] || undo
   [ -z "$STAGE" ] || rm -rf "$STAGE"
   # Only those that are empty again.
   [ "$status" -eq 0 ] || for directory in $MADE; do rmdir "$directory" 2>/dev/null; done
