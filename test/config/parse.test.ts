@@ -137,7 +137,10 @@ log: loud`
     ['version: 1\nlog:', '2:1: log: found nothing, want a section with level, format'],
     ['version: 1\nlog: []', '2:6: log: found an empty list, want a section with level, format'],
     ['version: 1\ntargets: {}', '2:10: targets: found an empty section, want a list of targets'],
-    ['version: 1\ntargets: [[]]', '2:11: targets[0].kind: missing, want files, kyma, kubernetes or dapr'],
+    [
+      'version: 1\ntargets: [[]]',
+      '2:11: targets[0].kind: missing, want files, kyma, kubernetes or dapr',
+    ],
     [
       'version: 1\ntargets: [{kind: files}]',
       '2:11: targets[0].directory: missing, want a directory path',

@@ -92,7 +92,7 @@ describe('of a new configuration', () => {
       before,
       configuration([document('a'), document('b', { data: {} })]),
     )
-    expect(other.documents[0]).toBe(before.documents[0]!)
+    expect(other.documents[0]).toBe(before.documents[0])
     expect(other.documents[1]).not.toBe(before.documents[1]!)
   })
 })
