@@ -29,8 +29,8 @@ export type HookOutcome = {
 const VERSION = 1
 const REQUEST = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)-(\d{1,16})\.json$/
 const HOOK = /^[0-9a-f]{16}$/
-/** A binding, or `config/` and the name of a document. */
-const CHANGED = /^(?:[a-z0-9-]{1,63}|config(?:\/[a-z0-9][a-z0-9.-]{0,252}){1,3})$/
+/** A binding, or `config/` and the name of a document. Nothing that a command could take for an option. */
+const CHANGED = /^(?:[a-z0-9][a-z0-9-]{0,62}|config(?:\/[a-z0-9][a-z0-9.-]{0,252}){1,3})$/
 
 export function requestName(target: string, number: number): string {
   return `${target}-${number}.json`

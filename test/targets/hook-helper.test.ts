@@ -90,6 +90,7 @@ test.each([
   ['files-1.json', { ...good, names: 'ucl-crm-a' }, 'names is not a list'],
   ['files-1.json', { ...good, names: ['ucl-crm-a', '../x'] }, 'names[1] has another form'],
   ['files-1.json', { ...good, names: ['ucl-crm-a b'] }, 'names[0] has another form'],
+  ['files-1.json', { ...good, names: ['-rf'] }, 'names[0] has another form'],
   ['files-1.json', { ...good, names: ['ucl-crm-\n'] }, 'names[0] has another form'],
   ['files-1.json', { ...good, names: ['config/a/../b'] }, 'names[0] has another form'],
   ['files-1.json', { ...good, names: ['ucl-erp-a'] }, 'the command is for other bindings'],
