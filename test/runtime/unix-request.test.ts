@@ -52,3 +52,18 @@ test('a file that is no socket is nobody', async () => {
   writeFileSync(socket, '')
   expect(await unixRequest(socket, GET, never)).toBeUndefined()
 })
+
+test('an answer without end is not read to its end', async () => {
+  using directory = temporaryDirectory()
+  const socket = join(directory.path, 's')
+  const endless = new ReadableStream({
+    pull: (controller) => controller.enqueue(new Uint8Array(1024 * 1024)),
+  })
+  const server = await listen(() => new Response(endless), { socket, mode: 0o600 })
+  const error = await failure(unixRequest(socket, GET, never))
+  expect([error.code, error.message]).toEqual([
+    'answer_too_large',
+    `Cannot read the answer of ${socket}: it is larger than 64 MiB`,
+  ])
+  await server.close()
+})
