@@ -185,7 +185,7 @@ export const PROBLEMS = {
   disk_full: operator('free space on the disk; the agent goes on by itself'),
   disk_failed: operator('the disk refuses: look at mount options, permissions and the kernel log'),
   group_unknown: operator(
-    'create the group, add the user of the agent to it, or correct group in agent.yaml',
+    'create the group with the user of the agent in it (agent install systemd does), or correct group in agent.yaml',
   ),
   hook_failed: operator('the command of onChange failed: run it by hand; it is tried again'),
   approval_unknown: operator('nothing is held under this hash: look with agent plan'),
