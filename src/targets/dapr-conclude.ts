@@ -58,10 +58,14 @@ export class Concluder {
     }: { content: Content; pending: PendingWrite; before: ReadonlySet<string> },
     signal: AbortSignal,
   ): Promise<Bad> {
-    const { readers, clock, hooks, journal } = this.#options
+    const { clock, hooks, journal } = this.#options
     const { staged, objects } = content
     const expected = expectedIn(write, staged, objects)
-    this.#failed.push(...(await hooks.run(staged.generation, signal)))
+    const unreloaded = await hooks.run(staged.generation, signal)
+    this.#failed.push(...unreloaded)
+    // One that nobody could start anew cannot have taken anything: its command runs again in the next pass.
+    const isStuck = unreloaded.length > 0
+    const readers = this.#options.readers.filter(({ reload }) => reload === 'hot' || !isStuck)
     let late = false
     if (!pending.renamed) {
       await clock.sleep(BETWEEN_RENAMES, signal)
@@ -72,7 +76,8 @@ export class Concluder {
     }
     const again = (): Promise<void> => renameIn(write, staged.text)
     const looks = await settle({ readers, expected, before, late, again, clock, signal })
-    const verdict = judge(looks, new Set(pending.changed), before)
+    const judged = judge(looks, new Set(pending.changed), before)
+    const verdict = judged.kind === 'taken' && isStuck ? { kind: 'open' as const } : judged
     return this.#act(write, { content, pending, verdict }, signal)
   }
 

@@ -58,7 +58,7 @@ export function openDapr(options: DaprOptions): Target {
 class Dapr implements Target {
   readonly kind = 'dapr'
   readonly name: string
-  readonly slices: readonly Slice[]
+  readonly slices: readonly Slice[] = ['applications', 'configuration']
   readonly #options: DaprOptions
   readonly #disk: BulkFiles
   readonly #resources = createResources()
@@ -71,7 +71,6 @@ class Dapr implements Target {
   constructor(options: DaprOptions) {
     const { config, stateDirectory, readers, clock, hooks = noHooks } = options
     this.name = config.name
-    this.slices = config.applications ? ['applications', 'configuration'] : ['configuration']
     this.#options = options
     this.#disk = options.disk ?? bulkFiles
     const journal = openDaprJournal(join(stateDirectory, `dapr-${config.name}.json`), this.#disk)

@@ -208,6 +208,31 @@ describe('a daprd that', () => {
       }
     },
   )
+
+  needsDaprd(
+    'could not be started anew has its command run again, and nothing is taken back',
+    async () => {
+      daprd = await startDaprd({ directory: place.base })
+      try {
+        const script = ['/bin/sh', '-c', `test -e ${place.base}/may && kill -HUP ${daprd.pid}`]
+        const hooks = openHooks({
+          journal: join(place.state, 'hooks-dapr.json'),
+          hooks: [{ bindings: ['*'], command: script, timeout: 5000 }],
+          run: runCommand,
+        })
+        const target = place.open({ hooks, readers: [reader(daprd.url, 'sighup')], clock: hurried })
+        const failed = await run(target, login('first'))
+        expect(failed.results.map(([, outcome]) => outcome)).toEqual(['applied', 'applied'])
+        expect(failed.after).toContain('hook_failed')
+        writeFileSync(join(place.base, 'may'), '')
+        expect((await run(target, login('first'))).after).toEqual([])
+        expect(daprd.log().includes('Shutting down')).toBe(true)
+        expect(journal()).not.toHaveProperty('pending')
+      } finally {
+        await daprd.stop()
+      }
+    },
+  )
 })
 
 describe('a full disk', () => {
