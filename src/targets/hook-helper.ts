@@ -93,7 +93,7 @@ async function carryOut(
 }
 
 /** What a request means, in words of root's agent.yaml. */
-type Order = { target: string; id: string; hook: HookConfig; names: string[] }
+type Order = { target: string; id: string; hook: HookConfig; place: string; names: string[] }
 
 /** Throws when it means nothing. */
 function orderOf(name: string, { text }: HeldFile, { hooksOf }: HookHelperOptions): Order {
@@ -105,13 +105,15 @@ function orderOf(name: string, { text }: HeldFile, { hooksOf }: HookHelperOption
   if (hook === undefined) throw new Error('agent.yaml has no such command')
   const names = namesFor(hook, changed)
   if (names.length === 0) throw new Error('the command is for other bindings')
-  return { target, id, hook, names }
+  // Several commands may begin with the same program; the rest of one may hold a secret.
+  const place = `onChange[${hooks.indexOf(hook)}] of target ${target}`
+  return { target, id, hook, place, names }
 }
 
 /** Begins, runs, tells; or nothing of that, when it was told already and only the request is left. */
 async function obey(
   request: string,
-  { target, id, hook, names }: Order,
+  { target, id, hook, place, names }: Order,
   { outcomes, run, write, say }: HookHelperOptions,
   signal: AbortSignal,
 ): Promise<End> {
@@ -125,7 +127,8 @@ async function obey(
   await tell({})
   const { code, killed, output } = await runHook(hook, names, { run, signal })
   if (killed === 'aborted') return 'stays'
-  const what = `${hook.command[0] ?? ''} of target ${target} for ${names.length} changed bindings`
+  const changed = `${names.length} changed ${names.length === 1 ? 'binding' : 'bindings'}`
+  const what = `${hook.command[0] ?? ''}, ${place}, for ${changed}`
   say(code === 0 ? `done: ${what}` : `failed: ${what}: ${endOf({ code, killed })}\n${output}`)
   await tell({ result: { code, killed } })
   return code === 0 ? 'well' : 'failed'

@@ -63,8 +63,8 @@ test('runs requests in the order in which they were made, and tells what came of
   const outcome = fs.readFileSync(join(base, 'outcomes', `files-${id}.json`), 'utf8')
   expect(JSON.parse(outcome)).toEqual({ version: 1, request: 'files-10.json', code: 0 })
   expect(log).toEqual([
-    'done: reload of target files for 2 changed bindings',
-    'done: reload of target files for 1 changed bindings',
+    'done: reload, onChange[0] of target files, for 2 changed bindings',
+    'done: reload, onChange[0] of target files, for 1 changed binding',
   ])
 })
 
