@@ -78,7 +78,7 @@ settings() {
   # What the units need. Older ones know neither ProtectProc nor ProcSubset, and would leave them out without a word.
   OLDEST_SYSTEMD=247
   # Of a release, in KiB: the executable, and beside it what it is unpacked from (see BARS in scripts/release.ts).
-  ROOM_PLAIN=122880 ROOM_XZ=41016 ROOM_GZ=56641
+  ROOM_PLAIN=122880 ROOM_XZ=41016 ROOM_GZ=53711
   # In KiB, what a server may send for an executable, and for everything else, before its sum is known.
   LARGEST=524288 LARGEST_TEXT=1024
   # In bytes.
@@ -668,7 +668,9 @@ enabled_units() {
 save_service() {
   mkdir -p "$STAGE/service"
   service_files >"$STAGE/files"
-  while read -r file; do cp -p "$file" "$(saved "$file")"; done <"$STAGE/files"
+  while read -r file; do
+    said=$(cp -p "$file" "$(saved "$file")" 2>&1) || cannot_write "$STAGE" "$said"
+  done <"$STAGE/files"
 }
 
 # Where the copy of a file of the service is; two of them have the same last name.
@@ -681,7 +683,12 @@ restore_service() {
     grep -qxF "$file" "$STAGE/files" || rm -f "$file"
   done
   while read -r file; do
-    cp -p "$(saved "$file")" "$file.new" && mv -f "$file.new" "$file" || :
+    # On a disk that is full, what is as it was needs no room.
+    ! cmp -s "$(saved "$file")" "$file" || continue
+    { cp -p "$(saved "$file")" "$file.new" && mv -f "$file.new" "$file"; } 2>/dev/null || {
+      rm -f "$file.new"
+      say "$file is not as it was: once there is room, run this again"
+    }
   done <"$STAGE/files"
   systemctl daemon-reload || :
 }
