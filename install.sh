@@ -608,8 +608,10 @@ run_agent() {
   program=$1
   shift
   said=$("$program" "$@" 2>&1) && return
-  said=$(printf '%s\n' "$said" | sed -n '/^agent: error: /,$p')
-  fail "${said#agent: error: }"
+  why=$(printf '%s\n' "$said" | sed -n '/^agent: error: /,$p')
+  # One that was killed, or does not get so far, says it in no words of ours.
+  [ -n "$why" ] || why="Cannot run $program $1: $(last_line "$said")"
+  fail "${why#agent: error: }"
 }
 
 # A commented agent.yaml, where there is none; then the version is asked whether it can use what is there.

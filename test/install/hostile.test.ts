@@ -143,7 +143,41 @@ describe('another user', () => {
   })
 })
 
+describe('a disk that fills up while the version before is put back', () => {
+  const full =
+    'case $* in *.new) : >"$3"; echo "cp: No space left" >&2; exit 1 ;; esac; exec /usr/bin/cp "$@"'
+  onMachine.each([
+    ['', true],
+    ['Nice=5', false],
+  ] as const)(
+    'leaves no halves behind, and says what is not as it was (%p)',
+    async (unitLine, same) => {
+      const one = machineWithRelease()
+      expect(await one.install([])).toMatchObject({ code: 0 })
+      const before = one.tree()
+      putRelease(one, { version: '2.0.0', becomes: 'failed', unitLine })
+      one.stub('cp', full)
+      const said = await one.install([])
+      const unit = '/etc/systemd/system/runtime-agent.service'
+      expect([said.code, said.err.includes(`${unit} is not as it was: once`)]).toEqual([3, !same])
+      const after = one.tree()
+      const other = Object.keys({ ...before, ...after }).filter((at) => before[at] !== after[at])
+      expect(other).toEqual(same ? [] : [unit.slice(1)])
+      expect(said.err).toContain('1.0.0 is back, and runs')
+    },
+  )
+})
+
 describe('what is odd', () => {
+  onMachine('is told in the words of the agent, whatever they are', async () => {
+    const one = machineWithRelease()
+    const mounts = 'mkdir -p "$ROOT/etc/systemd"; mount -t tmpfs -o ro x "$ROOT/etc/systemd"'
+    const said = await one.install([], { mounts })
+    expect(error(said)).toMatch(
+      /^Cannot run \/usr\/local\/bin\/agent install: .*runtime-agent-online/,
+    )
+  })
+
   onMachine('is no token: one without end', async () => {
     const one = machineWithRelease()
     const said = await one.install(['--token-file', '/dev/urandom'])
