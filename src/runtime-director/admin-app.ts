@@ -41,6 +41,7 @@ export type AdminDeps = {
 type Env = { Variables: { who: AdminToken; body: Record<string, unknown> } }
 type Asking = Context<Env>
 
+const TEXT = 'text/plain; charset=UTF-8'
 const MAX_BODY = 64 * 1024
 const PAGE = 200
 const MOST = 1000
@@ -54,6 +55,8 @@ export function adminApp(deps: AdminDeps): Hono<Env> {
   app.use(async (c, next) => {
     await next()
     for (const [name, value] of Object.entries(PAGE_HEADERS)) c.res.headers.set(name, value)
+    // Bun adds it where nobody can see it, and only its own server would send it.
+    if (!c.res.headers.has('content-type')) c.res.headers.set('content-type', TEXT)
   })
   app.get('/livez', (c) => c.text('ok\n'))
   app.get('/readyz', (c) => {

@@ -1,5 +1,3 @@
-import { Hono } from 'hono'
-import type { Context } from 'hono'
 import { COMMON_NAME, RUNTIME_ID } from '../config/desired.ts'
 import { parseSubject } from '../identity/subject.ts'
 import { AgentError } from '../model/problem.ts'
@@ -36,30 +34,56 @@ const LONGEST_WAIT: Duration = 60 * SECOND
 const MAX_REPORT = 64 * 1024
 const JSON_TYPE = 'application/json;charset=UTF-8'
 
-type Env = { Bindings: { cn: string | undefined } }
-type Asking = Context<Env>
+/** What is asked, without the request: ten thousand of them wait at the same time. */
+type Asked = { id: string; cn: string | undefined; etag: string | undefined; wait: Duration }
 
 /**
  * What agents ask, over mutual TLS that ends in this process: who asks is the common name of the certificate of the connection,
  * and no header can say otherwise. Errors are text, as those of the proof of concept were.
+ *
+ * Without Hono, which keeps 4 kB for each request that waits.
  */
 export function agentsHandler(deps: AgentsDeps): Handler {
-  const app = new Hono<Env>()
-  app.get('/runtimes', (c) => list(deps, c))
-  app.get('/runtimes/:id', (c) => one(deps, c, c.req.param('id')))
-  app.post('/runtimes/:id/report', (c) => report(deps, c, c.req.param('id')))
-  app.notFound((c) => c.text('Not found; there is /runtimes/{id}\n', 404))
-  app.onError((thrown, c) => trouble(c, thrown))
   const names = new WeakMap<PeerCertificate, string>()
-  return (request, { certificate }) => {
-    let cn = certificate && names.get(certificate)
-    if (certificate !== undefined && cn === undefined) {
-      cn = certificate.authorized ? commonNameOf(certificate.subject) : undefined
-      if (cn !== undefined) names.set(certificate, cn)
-    }
-    deps.counters.add('requests')
-    return app.fetch(request, { cn })
+  const nameOf = (certificate: PeerCertificate | undefined): string | undefined => {
+    if (certificate?.authorized !== true) return undefined
+    const known = names.get(certificate) ?? commonNameOf(certificate.subject)
+    if (known !== undefined) names.set(certificate, known)
+    return known
   }
+  return (request, { certificate }) => {
+    deps.counters.add('requests')
+    try {
+      const answer = route(deps, request, nameOf(certificate))
+      return answer instanceof Promise ? answer.catch(trouble) : answer
+    } catch (thrown) {
+      return trouble(thrown)
+    }
+  }
+}
+
+/** `https://host/path?query` to its path. Only what has a path and a host gets here. */
+const PATH = /^https?:\/\/[^/]*(\/[^?#]*)/
+const ROUTE = /^\/runtimes(?:\/([^/]+)(\/report)?)?$/
+
+function route(
+  deps: AgentsDeps,
+  request: Request,
+  cn: string | undefined,
+): Response | Promise<Response> {
+  const found = ROUTE.exec(PATH.exec(request.url)?.[1] ?? '')
+  const [, id, reports] = found ?? []
+  if (found === null) return text('Not found; there is /runtimes/{id}', 404)
+  const { method, headers } = request
+  const wanted = reports === undefined ? 'GET' : 'POST'
+  if (method !== wanted && !(method === 'HEAD' && wanted === 'GET'))
+    return text(`Only ${wanted} is served here`, 405, { allow: wanted })
+  if (id === undefined) return list(deps, cn)
+  if (reports !== undefined) return report(deps, request, { id, cn })
+  return one(deps, {
+    ...{ id, cn, etag: headers.get('if-none-match') ?? undefined },
+    wait: preferredWait(headers.get('prefer') ?? undefined, LONGEST_WAIT),
+  })
 }
 
 /** The one common name of a subject; undefined when there is none, more than one, or one that nobody could type. */
@@ -73,77 +97,65 @@ function commonNameOf(subject: string): string | undefined {
   }
 }
 
-function list({ live, seen }: AgentsDeps, c: Asking): Response {
-  const { cn } = c.env
+function list({ live, seen }: AgentsDeps, cn: string | undefined): Response {
   const runtime = cn === undefined ? undefined : live.ownerOf(cn)
-  if (cn === undefined || runtime === undefined) return refuse(c, 'the runtimes', cn)
-  const answer = live.answer(runtime)
-  if (answer === undefined) return c.body('[]', 200, { 'content-type': JSON_TYPE })
+  if (cn === undefined || runtime === undefined) return refuse('the runtimes', cn)
   seen.served(runtime, cn)
-  const body = `[${answer.body}]`
-  return c.body(body, 200, { 'content-type': JSON_TYPE, 'cache-control': 'no-store' })
-}
-
-async function one(deps: AgentsDeps, c: Asking, id: string): Promise<Response> {
-  const { live, waiters, seen, counters } = deps
-  const cn = await admittedFor(deps, c, id)
-  if (cn === undefined) return refuse(c, `runtime ${shown(id)}`, c.env.cn)
-  let answer = live.answer(id)
-  const given = c.req.header('if-none-match')
-  const wait = preferredWait(c.req.header('prefer'), LONGEST_WAIT)
-  const preference: Record<string, string> = wait > 0 ? { 'preference-applied': 'wait' } : {}
-  if (answer !== undefined && wait > 0 && matchesEtag(given, answer.etag)) {
-    await waiters.wait(id, { etag: answer.etag, cn }, wait)
-    // The certificate may have been dismissed meanwhile.
-    if (live.ownerOf(cn) !== id) return refuse(c, `runtime ${shown(id)}`, cn)
-    answer = live.answer(id)
-  }
-  if (answer === undefined) return c.text(`Cannot find runtime ${shown(id)}\n`, 404)
-  seen.served(id, cn)
-  if (matchesEtag(given, answer.etag)) {
-    counters.add('unchanged')
-    return c.body(null, 304, { ...preference, ...headersOf(answer) })
-  }
-  counters.add('sent')
-  return c.body(answer.body, 200, {
-    'content-type': JSON_TYPE,
-    ...preference,
-    ...headersOf(answer),
+  const answer = live.answer(runtime)
+  return new Response(answer === undefined ? '[]' : `[${answer.body}]`, {
+    headers: { 'content-type': JSON_TYPE, 'cache-control': 'no-store' },
   })
 }
 
-function headersOf({ etag }: Answer): Record<string, string> {
-  return { etag: `"${etag}"`, 'cache-control': 'private, no-cache' }
-}
-
-async function report(deps: AgentsDeps, c: Asking, id: string): Promise<Response> {
-  const { live, reports, clock, counters } = deps
-  const { cn } = c.env
-  if (cn === undefined || live.ownerOf(cn) !== id)
-    return refuse(c, `reports of runtime ${shown(id)}`, cn)
-  const body = await readBody(c.req.raw, MAX_REPORT)
-  if ('refused' in body) {
-    const why = body.refused === 413 ? `it is larger than ${MAX_REPORT} bytes` : 'it is no text'
-    return c.text(`Cannot take the report: ${why}\n`, body.refused, { connection: 'close' })
-  }
-  const found = readReport(parseJson(body.text))
-  if (found === undefined)
-    return c.text('Cannot take the report: want {etag, state, problems} as JSON\n', 400)
-  await reports.add({ runtime: id, cn, at: clock.now(), ...found })
-  counters.add('reports')
-  return c.body(null, 204)
-}
-
-/** The name of a certificate that may ask for this runtime, where it may. Others become pending, or the first one. */
-async function admittedFor(deps: AgentsDeps, c: Asking, id: string): Promise<string | undefined> {
-  const { live, seen } = deps
-  const { cn } = c.env
-  if (cn === undefined || !RUNTIME_ID.test(id)) return undefined
+function one(deps: AgentsDeps, asked: Asked): Response | Promise<Response> {
+  const { live } = deps
+  const { id, cn } = asked
+  if (cn === undefined || !RUNTIME_ID.test(id)) return refuse(`runtime ${shown(id)}`, cn)
   const owner = live.ownerOf(cn)
-  if (owner !== undefined) return owner === id ? cn : undefined
-  if (await isFirst(deps, id, cn)) return cn
-  seen.refused(cn, id)
-  return undefined
+  if (owner === id) return admitted(deps, { ...asked, cn })
+  if (owner !== undefined) return refuse(`runtime ${id}`, cn)
+  return unknown(deps, { ...asked, cn })
+}
+
+type Admitted = Asked & { cn: string }
+
+function admitted(deps: AgentsDeps, asked: Admitted): Response | Promise<Response> {
+  const { id, cn, etag, wait } = asked
+  const answer = deps.live.answer(id)
+  if (answer === undefined || wait === 0 || !matchesEtag(etag, answer.etag))
+    return answered(deps, asked, answer)
+  return deps.waiters.wait(id, { etag: answer.etag, cn }, wait).then(() => {
+    // The certificate may have been dismissed meanwhile.
+    if (deps.live.ownerOf(cn) !== id) return refuse(`runtime ${id}`, cn)
+    return answered(deps, asked, deps.live.answer(id))
+  })
+}
+
+function answered(
+  { seen, counters }: AgentsDeps,
+  { id, cn, etag, wait }: Admitted,
+  answer: Answer | undefined,
+): Response {
+  seen.served(id, cn)
+  if (answer === undefined) return text(`Cannot find runtime ${id}`, 404)
+  const headers: Record<string, string> = {
+    ...{ etag: `"${answer.etag}"`, 'cache-control': 'private, no-cache' },
+    ...(wait > 0 ? { 'preference-applied': 'wait' } : {}),
+  }
+  if (matchesEtag(etag, answer.etag)) {
+    counters.add('unchanged')
+    return new Response(null, { status: 304, headers })
+  }
+  counters.add('sent')
+  return new Response(answer.body, { headers: { ...headers, 'content-type': JSON_TYPE } })
+}
+
+/** A certificate that nobody has admitted: the first one of a runtime, or one that waits for a person. */
+async function unknown(deps: AgentsDeps, asked: Admitted): Promise<Response> {
+  const { id, cn } = asked
+  if (await isFirst(deps, id, cn)) return admitted(deps, asked)
+  deps.seen.refused(cn, id)
+  return refuse(`runtime ${id}`, cn)
 }
 
 async function isFirst(
@@ -154,24 +166,48 @@ async function isFirst(
   const state = live.newestState()
   const isKnown = state?.runtimes.some(({ id }) => id === runtime) === true
   if (!firstUse || !isKnown || live.hasIdentity(runtime)) return false
-  const admitted = await admitFirst(keeper, state, { runtime, cn })
+  const isAdmitted = await admitFirst(keeper, state, { runtime, cn })
   await live.refresh()
-  return admitted
+  return isAdmitted
+}
+
+async function report(
+  deps: AgentsDeps,
+  request: Request,
+  { id, cn }: Pick<Asked, 'id' | 'cn'>,
+): Promise<Response> {
+  const { live, reports, clock, counters } = deps
+  if (cn === undefined || live.ownerOf(cn) !== id) return refuse(`reports of ${shown(id)}`, cn)
+  const body = await readBody(request, MAX_REPORT)
+  if ('refused' in body) {
+    const why = body.refused === 413 ? `it is larger than ${MAX_REPORT} bytes` : 'it is no text'
+    return text(`Cannot take the report: ${why}`, body.refused, { connection: 'close' })
+  }
+  const found = readReport(parseJson(body.text))
+  if (found === undefined)
+    return text('Cannot take the report: want {etag, state, problems} as JSON', 400)
+  await reports.add({ runtime: id, cn, at: clock.now(), ...found })
+  counters.add('reports')
+  return new Response(null, { status: 204 })
 }
 
 /** One answer for all reasons: whether there is such a runtime is nobody's business who is not admitted. */
-function refuse(c: Asking, what: string, cn: string | undefined): Response {
+function refuse(what: string, cn: string | undefined): Response {
   const who =
     cn === undefined
       ? 'the client certificate has no usable common name'
       : `the client certificate '${cn}' is not admitted for it`
-  return c.text(`Cannot give ${what}: ${who}\n`, 403)
+  return text(`Cannot give ${what}: ${who}`, 403)
 }
 
-function trouble(c: Asking, thrown: unknown): Response {
-  const busy = thrown instanceof AgentError
-  const text = busy ? 'the store is in trouble' : 'an internal error'
-  return c.text(`Cannot answer: ${text}\n`, busy ? 503 : 500, busy ? { 'retry-after': '30' } : {})
+function trouble(thrown: unknown): Response {
+  if (!(thrown instanceof AgentError)) return text('Cannot answer: an internal error', 500)
+  return text('Cannot answer: the store is in trouble', 503, { 'retry-after': '30' })
+}
+
+function text(message: string, status: number, headers: Record<string, string> = {}): Response {
+  const type = { 'content-type': 'text/plain; charset=UTF-8' }
+  return new Response(`${message}\n`, { status, headers: { ...type, ...headers } })
 }
 
 /** A path may hold anything. */

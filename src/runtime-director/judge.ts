@@ -35,6 +35,8 @@ export type Judged =
 
 /** Dapr answers a larger component with an exit (its message size of 64 KiB less some room for what is added). */
 const MAX_DOCUMENT_BYTES = 60 * 1024
+/** Files that are read before others get their turn: some milliseconds. */
+const TURN = 20
 /** What agents accept by default (configuration.maxBytes). */
 const MAX_RUNTIME_BYTES = 1024 * 1024
 
@@ -51,9 +53,13 @@ type Files = {
   overlays: File<Named<OverlayFile>>[]
 }
 
-/** Judges all files as one. */
-export function judge(files: readonly DesiredFile[], surroundings: Surroundings): Judged {
-  const { read, problems } = readFiles(files)
+/** Judges all files as one. `pause` lets others go on in between: a server has agents to answer. */
+export async function judge(
+  files: readonly DesiredFile[],
+  surroundings: Surroundings,
+  pause: () => Promise<void> = () => Promise.resolve(),
+): Promise<Judged> {
+  const { read, problems } = await readFiles(files, pause)
   // What refers to a file that cannot be read is not called a mistake beside it.
   if (problems.length > 0) return { problems }
   const found = [
@@ -82,10 +88,18 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
 }
 
-function readFiles(files: readonly DesiredFile[]): { read: Files; problems: ConfigProblem[] } {
+async function readFiles(
+  files: readonly DesiredFile[],
+  pause: () => Promise<void>,
+): Promise<{ read: Files; problems: ConfigProblem[] }> {
   const problems: ConfigProblem[] = []
   const sorted = files.toSorted((a, b) => compare(a.path, b.path))
-  const runtimes = readKind('runtimes', sorted, problems)
+  const runtimes: File<RuntimeFile>[] = []
+  const ofRuntimes = sorted.filter(({ path }) => path.startsWith('runtimes/'))
+  for (let at = 0; at < ofRuntimes.length; at += TURN) {
+    runtimes.push(...readKind('runtimes', ofRuntimes.slice(at, at + TURN), problems))
+    await pause()
+  }
   const [configurations, overlays] = [
     readKind('configurations', sorted, problems).map(withName),
     readKind('overlays', sorted, problems).map(withName),

@@ -23,7 +23,10 @@ const SERVED_EVERY = 12
 /** A certificate that asks on and on is written as rarely as this. */
 const AGAIN: Duration = 5 * MINUTE
 /** Rows of one statement, and then others get their turn. */
-const ROWS = 400
+const ROWS = 50
+/** A statement takes some milliseconds, with the processor and the disk to itself. */
+const PAUSE: Duration = 20
+const never = new AbortController().signal
 /** More that wait to be admitted are not remembered: whoever makes certificates must not fill the store. */
 const MOST_PENDING = 1000
 
@@ -34,7 +37,7 @@ export function openSeen(keeper: Keeper, clock: Clock): Seen {
   const refused = new Map<string, { runtime: string; at: Instant }>()
   const told = new Map<string, { runtime: string; at: Instant }>()
 
-  const flushServed = async (): Promise<void> => {
+  const flushServed = async (signal = never): Promise<void> => {
     const due = [...unwritten]
     for (let at = 0; at < due.length; at += ROWS) {
       const part = due.slice(at, at + ROWS)
@@ -54,6 +57,7 @@ export function openSeen(keeper: Keeper, clock: Clock): Seen {
           .execute(),
       )
       for (const runtime of part) unwritten.delete(runtime)
+      await clock.sleep(PAUSE, signal)
     }
   }
   const flushRefused = async (): Promise<void> => {
@@ -100,7 +104,7 @@ export function openSeen(keeper: Keeper, clock: Clock): Seen {
         await clock.sleep(REFUSED_EVERY, signal)
         // What cannot be written now is written with the next group; the store says itself that it is in trouble.
         await flushRefused().catch(() => undefined)
-        if (tick % SERVED_EVERY === 0 || isOver()) await flushServed().catch(() => undefined)
+        if (tick % SERVED_EVERY === 0 || isOver()) await flushServed(signal).catch(() => undefined)
       }
     },
   }

@@ -1,7 +1,9 @@
 import { formatProblem } from '../config/problem.ts'
+import { sha256 } from '../model/digest.ts'
 import { AgentError, reasonOf } from '../model/problem.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { list, lstat, readText, realPath } from '../runtime/files.ts'
-import { fileMode } from '../runtime/owner.ts'
+import { fileMode, lookOf } from '../runtime/owner.ts'
 import { join } from '../runtime/path.ts'
 import { judge } from './judge.ts'
 import type { DesiredFile, Judged, Surroundings } from './judge.ts'
@@ -16,6 +18,8 @@ const MAX_FILE = 1024 * 1024 + 1
 const MAX_SECRET = 48 * 1024
 const SECRET_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$/
 
+const never = new AbortController().signal
+
 /**
  * Reads and judges the desired state as it is on the disk.
  *
@@ -27,7 +31,9 @@ export async function readTree(
 ): Promise<DesiredState> {
   const files = await readFiles(tree.directory)
   const secrets = await readSecrets(tree.secrets)
-  const judged = judge(files, { admitted, secret: (name) => secrets.get(name) })
+  const judged = await judge(files, { admitted, secret: (name) => secrets.get(name) }, () =>
+    systemClock.sleep(1, never),
+  )
   if (judged.state !== undefined) return judged.state
   throw invalid(tree.directory, judged)
 }
@@ -57,6 +63,21 @@ async function readFiles(directory: string): Promise<DesiredFile[]> {
     }
   }
   return files
+}
+
+/**
+ * Changes with every change of the files, and costs a look at each: names, sizes and times, where links lead included.
+ */
+export async function glanceAt({ directory, secrets }: Tree): Promise<string> {
+  const places = [
+    ...KINDS.map((kind) => join(directory, kind)),
+    ...(secrets === undefined ? [] : [secrets]),
+  ]
+  const lines: string[] = []
+  for (const place of places)
+    for (const name of (await list(place)) ?? [])
+      lines.push(`${name} ${await lookOf(join(place, name))}`)
+  return sha256(lines.join('\n'))
 }
 
 /** A link that leads out of the tree would publish whatever the server can read. */

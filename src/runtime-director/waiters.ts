@@ -1,6 +1,7 @@
 import { SECOND } from '../model/time.ts'
 import type { Duration } from '../model/time.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { relieveMemory } from '../runtime/relieve.ts'
 import type { Live } from './live.ts'
 
 /*
@@ -20,11 +21,14 @@ export interface Waiters {
 
 /** Of one runtime: an agent has one, and another one while it is being replaced. */
 const MOST = 4
+/** Ticks. What thousands of handshakes leave behind would stay resident while nothing else happens. */
+const RELIEVE_EVERY = 20
+const SLACK = 32 * 1024 * 1024
 /** So many are looked at before others get their turn. */
 const TURN = 500
 
 export function openWaiters(live: Live, clock: Clock): Waiters {
-  const waiting = new Map<string, Set<Waiter>>()
+  const waiting = new Map<string, readonly Waiter[]>()
   let count = 0
   let tick = 0
   let ended = false
@@ -32,7 +36,14 @@ export function openWaiters(live: Live, clock: Clock): Waiters {
   const wakeWhere = async (isDue: (runtime: string, waiter: Waiter) => boolean): Promise<void> => {
     let looked = 0
     for (const [runtime, waiters] of waiting) {
-      for (const waiter of waiters) if (isDue(runtime, waiter)) waiter.wake()
+      const due = waiters.filter((waiter) => isDue(runtime, waiter))
+      if (due.length > 0) {
+        const left = waiters.filter((waiter) => !due.includes(waiter))
+        if (left.length > 0) waiting.set(runtime, left)
+        else waiting.delete(runtime)
+        count -= due.length
+        for (const { wake } of due) wake()
+      }
       looked += 1
       if (looked % TURN === 0 && !ended) await clock.sleep(1, never)
     }
@@ -42,21 +53,12 @@ export function openWaiters(live: Live, clock: Clock): Waiters {
       return count
     },
     wait(runtime, { etag, cn }, length) {
-      const waiters = waiting.get(runtime) ?? new Set<Waiter>()
-      if (ended || waiters.size >= MOST) return Promise.resolve()
-      waiting.set(runtime, waiters)
+      const others = waiting.get(runtime) ?? []
+      if (ended || others.length >= MOST) return Promise.resolve()
       count += 1
-      return new Promise((resolve) => {
-        const waiter: Waiter = {
-          ...{ etag, cn, until: tick + Math.ceil(length / SECOND) },
-          wake() {
-            if (!waiters.delete(waiter)) return
-            if (waiters.size === 0) waiting.delete(runtime)
-            count -= 1
-            resolve()
-          },
-        }
-        waiters.add(waiter)
+      return new Promise((wake) => {
+        const until = tick + Math.ceil(length / SECOND)
+        waiting.set(runtime, [...others, { etag, cn, until, wake }])
       })
     },
     async run(signal) {
@@ -68,6 +70,7 @@ export function openWaiters(live: Live, clock: Clock): Waiters {
       while (!signal.aborted) {
         await clock.sleep(SECOND, signal)
         tick += 1
+        if (tick % RELIEVE_EVERY === 0 && count > 0) relieveMemory(SLACK)
         await wakeWhere((_runtime, { until }) => until <= tick)
       }
       ended = true

@@ -114,12 +114,22 @@ function readPeer(socket: TLSSocket): Peer {
   return {
     certificate: {
       subject: nameText(new X509Certificate(raw).subject),
-      der: new Uint8Array(raw),
-      fingerprint: sha256Hex(raw),
+      // Read again when they are wanted: ten thousand connections would keep a copy each.
+      get der() {
+        return new Uint8Array(rawOf(socket))
+      },
+      get fingerprint() {
+        return sha256Hex(rawOf(socket))
+      },
       authorized: socket.authorized,
       ...(socket.authorized ? {} : { authorizationError: String(error) }),
     },
   }
+}
+
+function rawOf(socket: TLSSocket): Uint8Array {
+  const shown: NodeCertificate | Record<string, never> = socket.getPeerCertificate()
+  return 'raw' in shown ? shown.raw : new Uint8Array()
 }
 
 function bound(

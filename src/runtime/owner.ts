@@ -101,3 +101,11 @@ function isPrivateGroup(gid: number): boolean {
 export function fileMode(path: string): Promise<number> {
   return onDisk('look at', path, async () => (await fs.stat(path)).mode & 0o777)
 }
+
+/** Size, time and place of what a path leads to, as text that changes when the file does. */
+export function lookOf(path: string): Promise<string> {
+  return onDisk('look at', path, async () => {
+    const { size, mtimeNs, ctimeNs, ino } = await fs.stat(path, { bigint: true })
+    return `${size} ${mtimeNs} ${ctimeNs} ${ino}`
+  })
+}

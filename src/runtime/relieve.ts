@@ -11,8 +11,8 @@ let settled = 0
  * after a step: nothing runs for minutes then, and what the step left behind would stay resident. Only Bun's collector
  * can be asked.
  */
-export function relieveMemory(): void {
-  if (runtimeName !== 'bun' || memoryUsage().rss - settled < SLACK) return
+export function relieveMemory(slack = SLACK): void {
+  if (runtimeName !== 'bun' || memoryUsage().rss - settled < slack) return
   Bun.gc(true)
   settled = memoryUsage().rss
 }

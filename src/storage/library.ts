@@ -57,7 +57,8 @@ function sqliteDialect(database: SqliteDatabase, wait: Wait): Dialect {
     releaseConnection: () => Promise.resolve(),
     beginTransaction: () => begin(database, wait),
     commitTransaction: exec('COMMIT'),
-    rollbackTransaction: exec('ROLLBACK'),
+    // SQLite has rolled back by itself when the disk was full; what began it all must be what is told.
+    rollbackTransaction: () => exec('ROLLBACK')().catch(() => undefined),
     destroy: () => Promise.resolve().then(() => database.close()),
   }
   return {
