@@ -35,7 +35,7 @@ export type FetchOutcome = Retained & {
  */
 export async function fetchDirector(input: FetchInput, call: Call): Promise<FetchOutcome> {
   const { director, runtimeId, guard } = input
-  const fetched = await director.applications(runtimeId, call)
+  const fetched = await director.applications(runtimeId, call, input.last?.applications)
   const now = input.now()
   const retained = retain(
     input.last,

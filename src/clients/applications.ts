@@ -1,5 +1,6 @@
 import type { ApiDefinition, Application, EventDefinition } from '../model/application.ts'
 import { sha256 } from '../model/digest.ts'
+import { isSame } from '../model/equal.ts'
 import { AgentError } from '../model/problem.ts'
 import { decodeApi, decodeApplication, decodeBundle, decodeEvent } from './decode-applications.ts'
 import type { ApplicationRow, BundleRow } from './decode-applications.ts'
@@ -48,6 +49,8 @@ export type Fetching = {
    * what an unchanged pass takes.
    */
   kept: { runtimeId?: string; pages?: ReadonlyMap<string, KeptPage> }
+  /** What is the same as one of these is given as that object: else a large tenant would be in memory twice. */
+  last: readonly Application[]
 }
 
 const WHAT = 'read the applications'
@@ -83,10 +86,12 @@ export async function fetchApplications(fetching: Fetching): Promise<FetchedAppl
 class Reader {
   readonly #fetching: Fetching
   readonly #cost: { requests: number; bytes: number }
+  readonly #last: ReadonlyMap<string, Application>
 
   constructor(fetching: Fetching, cost: { requests: number; bytes: number }) {
     this.#fetching = fetching
     this.#cost = cost
+    this.#last = new Map(fetching.last.map((application) => [application.id, application]))
   }
 
   async readOnce(): Promise<Read> {
@@ -150,6 +155,8 @@ class Reader {
       application.bundles.push(bundle)
     }
     delete row.bundles
+    const last = this.#last.get(id)
+    if (last !== undefined && isSame(last, application)) row.application = last
   }
 
   /**

@@ -1,3 +1,4 @@
+import type { Application } from '../model/application.ts'
 import { canonicalJson } from '../model/digest.ts'
 import { AgentError } from '../model/problem.ts'
 import type { Code } from '../model/problem.ts'
@@ -22,8 +23,12 @@ import { hostOf } from './http.ts'
 export interface Director {
   /** Who we are: `type` is RUNTIME for a runtime. Needs no scope and no tenant. */
   viewer(call: Call): Promise<{ id: string; type: string }>
-  /** Complete, or throws answer_incomplete. */
-  applications(runtimeId: string, call: Call): Promise<FetchedApplications>
+  /** Complete, or throws answer_incomplete. What is the same as in `last` is that object. */
+  applications(
+    runtimeId: string,
+    call: Call,
+    last?: readonly Application[],
+  ): Promise<FetchedApplications>
   /** Undefined: the Director does not show this runtime. */
   runtimeLabels(runtimeId: string, call: Call): Promise<Record<string, unknown> | undefined>
   /** Throws label_refused when the Director refuses the label or kept another value. */
@@ -68,9 +73,9 @@ export function openDirector({ tenant, instanceAuths, ...endpoint }: DirectorSes
       })
       return suspecting(asked, answer)
     },
-    async applications(runtimeId, call) {
+    async applications(runtimeId, call, last = []) {
       const { session, asked } = asking()
-      const all = fetchApplications({ session, runtimeId, call, documents, sizes, kept })
+      const all = fetchApplications({ session, runtimeId, call, documents, sizes, kept, last })
       return suspecting(asked, all)
     },
     async runtimeLabels(runtimeId, call) {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { openDirector } from '../../src/clients/director.ts'
 import type { FetchedApplications } from '../../src/clients/applications.ts'
+import type { Application } from '../../src/model/application.ts'
 import { aBundle, basic, landscape, serveDirector, times } from './mini-director.ts'
 import type { Asked, MiniDirector, World } from './mini-director.ts'
 import { aCall, failureOf, json, sessionTo } from './server.ts'
@@ -398,6 +399,26 @@ describe('the same page again', () => {
       [true, true, true, false, false], // two pages
     )
     expect(server.asked).toHaveLength(6)
+  })
+
+  test('or another one: an application that is the same as in the last snapshot is that object', async () => {
+    const world = landscape(5, 1)
+    await using server = await directorOf(world, 3)
+    const call = () => director.applications('runtime-1', aCall(), last)
+    let last: Application[] = []
+    let director = openDirector(sessionTo(server))
+    last = (await call()).applications
+    world.applications[1]!.name = 'renamed'
+    world.applications.unshift(
+      ...landscape(1).applications.map((one) => ({ ...one, id: 'app-new' })),
+    )
+    // As after a restart.
+    director = openDirector(sessionTo(server))
+    const { applications } = await call()
+    expect(applications.filter((one) => last.includes(one)).map(({ id }) => id)).toEqual(
+      last.filter((_, index) => index !== 1).map(({ id }) => id),
+    )
+    expect((await call()).applications).toEqual(applications)
   })
 
   test('is read again when it took further answers, which may differ', async () => {
