@@ -4,6 +4,7 @@ import { AgentError } from '../model/problem.ts'
 import { SECOND } from '../model/time.ts'
 import type { Duration } from '../model/time.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { plainResponse } from '../runtime/listen-adapter.ts'
 import type { Handler, PeerCertificate } from '../runtime/listen.ts'
 import { parseJson, readBody } from '../web/body.ts'
 import { matchesEtag } from '../web/etag.ts'
@@ -102,9 +103,8 @@ function list({ live, seen }: AgentsDeps, cn: string | undefined): Response {
   if (cn === undefined || runtime === undefined) return refuse('the runtimes', cn)
   seen.served(runtime, cn)
   const answer = live.answer(runtime)
-  return new Response(answer === undefined ? '[]' : `[${answer.body}]`, {
-    headers: { 'content-type': JSON_TYPE, 'cache-control': 'no-store' },
-  })
+  const headers = { 'content-type': JSON_TYPE, 'cache-control': 'no-store' }
+  return plainResponse(200, headers, answer === undefined ? '[]' : `[${answer.body}]`)
 }
 
 function one(deps: AgentsDeps, asked: Asked): Response | Promise<Response> {
@@ -144,10 +144,10 @@ function answered(
   }
   if (matchesEtag(etag, answer.etag)) {
     counters.add('unchanged')
-    return new Response(null, { status: 304, headers })
+    return plainResponse(304, headers)
   }
   counters.add('sent')
-  return new Response(answer.body, { headers: { ...headers, 'content-type': JSON_TYPE } })
+  return plainResponse(200, { ...headers, 'content-type': JSON_TYPE }, answer.body)
 }
 
 /** A certificate that nobody has admitted: the first one of a runtime, or one that waits for a person. */
@@ -188,7 +188,7 @@ async function report(
     return text('Cannot take the report: want {etag, state, problems} as JSON', 400)
   await reports.add({ runtime: id, cn, at: clock.now(), ...found })
   counters.add('reports')
-  return new Response(null, { status: 204 })
+  return plainResponse(204, {})
 }
 
 /** One answer for all reasons: whether there is such a runtime is nobody's business who is not admitted. */
@@ -207,7 +207,7 @@ function trouble(thrown: unknown): Response {
 
 function text(message: string, status: number, headers: Record<string, string> = {}): Response {
   const type = { 'content-type': 'text/plain; charset=UTF-8' }
-  return new Response(`${message}\n`, { status, headers: { ...type, ...headers } })
+  return plainResponse(status, { ...type, ...headers }, `${message}\n`)
 }
 
 /** A path may hold anything. */

@@ -48,7 +48,7 @@ export interface Live {
 
 const LOOK_EVERY: Duration = 10 * SECOND
 /** SQLite announces nothing, but tells at no cost whether anybody has written. */
-const TOUCHED_EVERY: Duration = SECOND / 2
+const TOUCHED_EVERY: Duration = SECOND / 4
 
 export type LiveLoop = Live & {
   /** Keeps up with the store until the signal. */

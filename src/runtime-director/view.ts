@@ -27,16 +27,21 @@ export interface VersionView {
  */
 export function viewOf(number: number, state: DesiredState): VersionView {
   const runtimes = new Map(state.runtimes.map((runtime) => [runtime.id, runtime]))
-  const placeOf = places(runtimes.keys())
+  let placeOf: Map<string, number> | undefined
   const shared = new Map<string, string>()
+  const dataOf = new Map<string, string>()
   const etags = new Map<string, string>()
   const bodyOf = (runtime: RuntimeFile): string => {
-    const selection = select(state, runtime)
-    let data = shared.get(selection.key)
+    let data = dataOf.get(runtime.id)
     if (data === undefined) {
-      const documents = compose(state, selection).map(({ document }) => document)
-      data = JSON.stringify({ resources: withSecrets(documents, state.secrets) })
-      shared.set(selection.key, data)
+      const selection = select(state, runtime)
+      data = shared.get(selection.key)
+      if (data === undefined) {
+        const documents = compose(state, selection).map(({ document }) => document)
+        data = JSON.stringify({ resources: withSecrets(documents, state.secrets) })
+        shared.set(selection.key, data)
+      }
+      dataOf.set(runtime.id, data)
     }
     return `{"id":${JSON.stringify(runtime.id)},"data":${data}}`
   }
@@ -44,7 +49,7 @@ export function viewOf(number: number, state: DesiredState): VersionView {
     number,
     state,
     runtime: (id) => runtimes.get(id),
-    place: (id) => placeOf.get(id),
+    place: (id) => (placeOf ??= places(runtimes.keys())).get(id),
     documents(id) {
       const runtime = runtimes.get(id)
       if (runtime === undefined) return []
@@ -70,6 +75,9 @@ export type Layer = { rollout: Rollout; view: VersionView }
 /** The layer that a runtime is on: `layers` are newest first. Undefined: none of them has it for this runtime. */
 export function layerFor(layers: readonly Layer[], id: string): Layer | undefined {
   const newest = layers[0]
+  // Mostly there is one only, and nobody has to know places.
+  if (layers.length === 1 && newest !== undefined && percentOf(newest.rollout) >= 100)
+    return newest.view.runtime(id) === undefined ? undefined : newest
   const known = layers.find(({ view }) => view.place(id) !== undefined)
   const place = known?.view.place(id)
   if (newest === undefined || place === undefined) return undefined

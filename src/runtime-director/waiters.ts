@@ -12,7 +12,7 @@ import type { Live } from './live.ts'
 type Waiter = { etag: string; cn: string; until: number; wake: () => void }
 
 export interface Waiters {
-  /** Resolves when the runtime is to get something else, when the time is over, or at once when too many wait for it already. */
+  /** Resolves when the runtime is to get something else, when the time is over, or when too many others came after it. */
   wait(runtime: string, has: { etag: string; cn: string }, length: Duration): Promise<void>
   readonly count: number
   /** Wakes and ends all waiting when the signal says so. */
@@ -54,11 +54,17 @@ export function openWaiters(live: Live, clock: Clock): Waiters {
     },
     wait(runtime, { etag, cn }, length) {
       const others = waiting.get(runtime) ?? []
-      if (ended || others.length >= MOST) return Promise.resolve()
+      if (ended) return Promise.resolve()
+      // The oldest goes: most likely its agent is gone, and nobody would tell us.
+      const left = others.length < MOST ? others : others.slice(1)
+      if (left !== others) {
+        count -= 1
+        others[0]?.wake()
+      }
       count += 1
       return new Promise((wake) => {
         const until = tick + Math.ceil(length / SECOND)
-        waiting.set(runtime, [...others, { etag, cn, until, wake }])
+        waiting.set(runtime, [...left, { etag, cn, until, wake }])
       })
     },
     async run(signal) {

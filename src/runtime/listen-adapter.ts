@@ -15,33 +15,65 @@ export function requestListener(
   watch?: Watch,
 ): RequestListener {
   return (incoming, outgoing) => {
-    watch?.asked(incoming, outgoing)
-    const answering = (): void => watch?.answering(incoming.socket)
-    void serve(handler, peerOf(incoming.socket), { incoming, outgoing, answering })
+    watch?.asked(incoming)
+    outgoing.on('error', nothing)
+    void serve(handler, peerOf(incoming.socket), { incoming, outgoing, watch })
   }
 }
 
-type Exchange = { incoming: IncomingMessage; outgoing: ServerResponse; answering: () => void }
+type Exchange = { incoming: IncomingMessage; outgoing: ServerResponse; watch: Watch | undefined }
+
+/** For events that need a listener. */
+function nothing(): void {
+  // What fails on the way out shows as a connection that is closed.
+}
+
+/**
+ * A request whose signal is made when somebody asks for it: thousands may wait for their answers at the same time, and a
+ * controller with its listener for each is half of what one costs.
+ */
+class IncomingRequest extends Request {
+  readonly #outgoing: ServerResponse
+  #gone: AbortController | undefined
+
+  constructor(outgoing: ServerResponse, url: string, init: RequestInit) {
+    super(url, init)
+    this.#outgoing = outgoing
+  }
+
+  // @ts-expect-error It is typed as a property; in all three runtimes it is an accessor.
+  override get signal(): AbortSignal {
+    return (this.#gone ??= goneFrom(this.#outgoing)).signal
+  }
+}
+
+/** Aborts when the client goes away before it has its answer. */
+function goneFrom(outgoing: ServerResponse): AbortController {
+  const gone = new AbortController()
+  const abort = (): void => gone.abort()
+  if (outgoing.destroyed && !outgoing.writableFinished) abort()
+  outgoing.once('close', () => {
+    if (!outgoing.writableFinished) abort()
+  })
+  outgoing.once('error', abort)
+  return gone
+}
 
 async function serve(
   handler: Handler,
   peer: Peer,
-  { incoming, outgoing, answering }: Exchange,
+  { incoming, outgoing, watch }: Exchange,
 ): Promise<void> {
-  const gone = new AbortController()
-  outgoing.once('close', () => {
-    if (!outgoing.writableFinished) gone.abort()
-  })
-  outgoing.on('error', () => gone.abort())
-  const request = toRequest(incoming, gone.signal)
+  const request = toRequest(incoming, outgoing)
   if (!request) {
     outgoing.writeHead(400).end()
     return
   }
   try {
     const response = await handler(request, peer)
-    answering()
+    watch?.answering(incoming.socket)
     await answer(response, incoming.method === 'HEAD', outgoing)
+    watch?.answered(incoming.socket, outgoing)
   } catch {
     // What was thrown may hold anything, so nothing of it is told. A body that has begun can only be cut.
     if (outgoing.headersSent) outgoing.destroy()
@@ -50,7 +82,7 @@ async function serve(
 }
 
 /** `undefined`: no valid target or Host header. */
-function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
+function toRequest(incoming: IncomingMessage, outgoing: ServerResponse): Request | undefined {
   const { method = 'GET', url = '', headers, rawHeaders } = incoming
   const scheme = 'encrypted' in incoming.socket ? 'https' : 'http'
   const origin = `${scheme}://${headers.host ?? 'localhost'}`
@@ -62,7 +94,12 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | un
   }
   const body = method === 'GET' || method === 'HEAD' ? null : bodyOf(incoming)
   try {
-    return new Request(origin + url, { method, headers: list, body, signal, duplex: 'half' })
+    return new IncomingRequest(outgoing, origin + url, {
+      method,
+      headers: list,
+      body,
+      duplex: 'half',
+    })
   } catch {
     return undefined
   }
@@ -82,7 +119,35 @@ function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
   })
 }
 
+/** What answers of {@link plainResponse} are made of. */
+type Plain = { status: number; headers: Record<string, string>; text: string | undefined }
+
+const plainOnes = new WeakMap<Response, Plain>()
+
+/**
+ * A response of a text or of nothing, for servers that answer thousands at the same moment: it is written at once, where
+ * any other one is read as the stream that it may be.
+ */
+export function plainResponse(
+  status: number,
+  headers: Record<string, string>,
+  text?: string,
+): Response {
+  const response = new Response(text ?? null, { status, headers })
+  plainOnes.set(response, { status, headers, text })
+  return response
+}
+
 async function answer(response: Response, head: boolean, outgoing: ServerResponse): Promise<void> {
+  const plain = plainOnes.get(response)
+  if (plain !== undefined) {
+    const { status, headers, text } = plain
+    const length = text === undefined ? {} : { 'content-length': Buffer.byteLength(text) }
+    outgoing.writeHead(status, { ...headers, ...length })
+    if (head || text === undefined) outgoing.end()
+    else outgoing.end(text)
+    return
+  }
   // Response.error(): the handler wants no answer at all.
   if (response.type === 'error') {
     outgoing.destroy()

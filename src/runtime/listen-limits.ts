@@ -27,9 +27,11 @@ export interface Watch {
   /** A connection was made; false: it is one too many, and closed. */
   opened(socket: Socket): boolean
   /** Its head has come. */
-  asked(incoming: IncomingMessage, outgoing: ServerResponse): void
+  asked(incoming: IncomingMessage): void
   /** Its answer is known and goes out. */
   answering(socket: Socket): void
+  /** All of it was given to the system, or to a buffer that waits for the client. */
+  answered(socket: Socket, outgoing: ServerResponse): void
   close(): void
 }
 
@@ -63,20 +65,24 @@ export function watchOver(limits: ListenLimits): Watch {
       })
       return true
     },
-    asked(incoming, outgoing) {
+    asked(incoming) {
       const connection = of(incoming.socket)
-      if (connection === undefined) return
       const { headers } = incoming
       const hasBody = 'content-length' in headers || 'transfer-encoding' in headers
       within(connection, hasBody ? limits.body : Infinity)
+      if (connection === undefined || !hasBody) return
       const bodyBy = connection.deadline
       // Not when it has been answered meanwhile, which has a time of its own.
       incoming.once('end', () => {
         if (connection.deadline === bodyBy) connection.deadline = Infinity
       })
-      outgoing.once('finish', () => within(connection, limits.idle))
     },
     answering: (socket) => within(of(socket), limits.answer),
+    answered(socket, outgoing) {
+      const connection = of(socket)
+      if (outgoing.writableFinished) within(connection, limits.idle)
+      else outgoing.once('finish', () => within(connection, limits.idle))
+    },
     close: () => clearInterval(timer),
   }
 }
